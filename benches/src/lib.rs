@@ -1,0 +1,1 @@
+//! In-process benches: codecs and router.

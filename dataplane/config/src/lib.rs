@@ -1,0 +1,1 @@
+//! Configuration text to every diagnostic to an immutable snapshot. Pure.

@@ -1,0 +1,1 @@
+//! The control thread: configuration sources, DNS, admin interface, publish.

@@ -1,0 +1,1 @@
+//! One feature of the exchange per file. Pure.

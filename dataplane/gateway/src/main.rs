@@ -1,0 +1,3 @@
+//! The `ringgate` binary: arguments and wiring, nothing else.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The built-in web origin and OpenAI-shaped model server.

@@ -1,0 +1,1 @@
+//! The session: accept, read, route, filter, dial, relay, record.

@@ -1,0 +1,3 @@
+//! Codecs, pure: bytes in, protocol events out. Knows RFCs, nothing else.
+
+pub mod reason;

@@ -1,0 +1,1 @@
+//! Whole-system load: null relay, SSE load, measuring.
