@@ -92,12 +92,6 @@ impl Arena {
         Some(id)
     }
 
-    /// Gives back a buffer taken with [`Arena::take`] and never adopted.
-    pub(crate) fn give_back(&self, id: u32) {
-        debug_assert_eq!(self.lease_count(id).get(), 1, "only an unshared buffer is given back");
-        self.release(id);
-    }
-
     /// Turns a taken buffer, of which the kernel has filled the first `len` bytes, into a chunk.
     pub(crate) fn adopt(self: &Rc<Arena>, id: u32, len: u32) -> Chunk {
         debug_assert_eq!(self.lease_count(id).get(), 1, "only an unshared buffer is adopted");
@@ -294,13 +288,12 @@ impl PageMut {
 
     /// The part not written yet.
     pub fn spare(&mut self) -> &mut [u8] {
-        // SAFETY: both offsets lie within the buffer. This page is the buffer's only owner, and
-        // the slice borrows the page, so no other reference exists. Arena memory is zeroed at
-        // first and was written since, hence initialised.
-        unsafe {
-            let start = self.arena.address(self.id).add(self.len as usize);
-            std::slice::from_raw_parts_mut(start.as_ptr(), self.room())
-        }
+        // SAFETY: the length written never exceeds the buffer.
+        let start = unsafe { self.arena.address(self.id).add(self.len as usize) };
+        // SAFETY: the range ends with the buffer. This page is the buffer's only owner, and the
+        // slice borrows the page, so no other reference exists. Arena memory is zeroed at first
+        // and was written since, hence initialised.
+        unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), self.room()) }
     }
 
     /// Counts `n` bytes (or as many as fit) of [`PageMut::spare`] as written.
@@ -354,10 +347,9 @@ mod tests {
         let arena = Arena::new(8, 2);
         let (a, b) = (arena.take().unwrap(), arena.take().unwrap());
         assert!(arena.take().is_none());
-        arena.give_back(a);
-        arena.give_back(b);
+        drop((arena.adopt(a, 0), arena.adopt(b, 0)));
         assert_eq!(arena.take(), Some(b));
-        arena.give_back(b);
+        drop(arena.adopt(b, 0));
         assert_eq!(arena.available(), 2);
     }
 

@@ -83,7 +83,9 @@ impl<T: Copy> Wheel<T> {
                 self.tick = target;
                 return;
             }
-            let Some(distance) = self.distance_to_occupied() else { return };
+            let Some(distance) = self.distance_to_occupied() else {
+                return;
+            };
             if self.tick + distance > target {
                 self.tick = target;
                 return;
