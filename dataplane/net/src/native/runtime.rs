@@ -100,9 +100,13 @@ impl Runtime {
         let inner = &self.inner;
         let _current = inner.executor.enter();
         let result = Rc::new(Cell::new(None));
-        let done = Rc::clone(&result);
+        let (done, own) = (Rc::clone(&result), Rc::clone(inner));
         let main = main(RingNet { inner: Rc::clone(inner) });
-        inner.executor.spawn(Box::pin(async move { done.set(Some(main.await)) }));
+        inner.is_done.set(false);
+        inner.executor.spawn(Box::pin(async move {
+            done.set(Some(main.await));
+            own.is_done.set(true);
+        }));
         let mut load = Load::default();
         loop {
             self.turn(&mut load);
