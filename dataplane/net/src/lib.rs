@@ -19,6 +19,8 @@ mod socket;
 mod time;
 mod wheel;
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 pub mod native;
 
 pub use address::Address;
