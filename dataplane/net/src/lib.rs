@@ -19,7 +19,10 @@ mod socket;
 mod time;
 mod wheel;
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 pub mod native;
+pub mod portable;
 
 pub use address::Address;
 pub use arena::{Arena, Chunk, PageMut};
