@@ -35,16 +35,22 @@ impl Checker<'_> {
                     };
                     self.problems.report(node.place, what, expected);
                 }
-                Value::List(items.iter().map(|item| self.check(item, of, name)).collect())
+                let items = items.iter().enumerate();
+                Value::List(
+                    items
+                        .map(|(at, item)| self.check(item, of, &format!("{name}[{at}]")))
+                        .collect(),
+                )
             }
             (Kind::Map { key, of }, NodeKind::Map(fields)) => {
                 let mut out = Vec::with_capacity(fields.len());
-                for (name, node) in fields {
-                    if let Err(wrong) = (key.check)(&name.text) {
-                        self.wrong(name.place, "key", &name.text, &wrong, key.expected);
+                for (field, node) in fields {
+                    if let Err(wrong) = (key.check)(&field.text) {
+                        let key_name = format!("a key of {name}");
+                        self.wrong(field.place, &key_name, &field.text, &wrong, key.expected);
                     }
-                    let item = self.check(node, of, &name.text);
-                    out.push((name.text.clone(), name.place, item));
+                    let item = self.check(node, of, &field.text);
+                    out.push((field.text.clone(), field.place, item));
                 }
                 Value::Map(out)
             }
@@ -219,7 +225,7 @@ impl Checker<'_> {
         let expected = format!("exactly {}", alternatives(object.exactly_one));
         match (of_them.next(), of_them.next()) {
             (None, _) => {
-                let what = format!("{} has none of what it must have one of", object.title);
+                let what = format!("{} has none of its alternatives", object.title);
                 self.problems.report(node.place, what, expected);
             }
             (Some((first, _)), Some((second, _))) => {

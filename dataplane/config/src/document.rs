@@ -150,23 +150,27 @@ impl Document {
     }
 }
 
-/// The text with `"***"` in place of each extent; extents do not overlap.
+/// The text with `"***"` in place of each extent, which are in characters and do not overlap.
 fn mask(text: &str, mut extents: Vec<(usize, usize)>) -> String {
-    if extents.is_empty() {
-        return text.to_owned();
-    }
     extents.sort_unstable();
-    let mut extents = extents.into_iter().peekable();
     let mut out = String::with_capacity(text.len());
-    for (at, c) in text.chars().enumerate() {
-        while extents.next_if(|(_, until)| *until <= at).is_some() {}
-        match extents.peek() {
-            Some((from, _)) if at == *from => out.push_str("\"***\""),
-            Some((from, _)) if at > *from => {}
-            _ => out.push(c),
-        }
+    let mut rest = text;
+    let mut at = 0;
+    for (from, until) in extents {
+        let (before, after) = split_chars(rest, from.saturating_sub(at));
+        let (hidden, after) = split_chars(after, until.saturating_sub(from));
+        // The parser counts the blanks behind a quoted value to it.
+        let blanks = hidden.get(hidden.trim_end().len()..).unwrap_or("");
+        out.extend([before, "\"***\"", blanks]);
+        (rest, at) = (after, until);
     }
-    out
+    out + rest
+}
+
+/// The first characters of a text, and the others.
+fn split_chars(text: &str, chars: usize) -> (&str, &str) {
+    let at = text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
+    text.split_at(at)
 }
 
 #[cfg(test)]

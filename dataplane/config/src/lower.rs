@@ -39,7 +39,8 @@ pub(crate) fn document(
     let upstreams: Vec<Upstream> = named(root.item("upstreams"), "upstream", lowering.problems)
         .map(|record| upstream::upstream(record, &mut lowering))
         .collect();
-    lowering.upstreams = (0..).zip(&upstreams).map(|(at, one)| (one.name.clone(), at)).collect();
+    let by_name = (0..).zip(&upstreams).filter(|(_, one)| !one.name.is_empty());
+    lowering.upstreams = by_name.map(|(at, one)| (one.name.clone(), at)).collect();
     let routes = route::routes(root, &mut lowering);
     (Plan { settings, listeners, upstreams, routes }, lowering.masked)
 }

@@ -48,7 +48,7 @@ pub fn duration(text: &str) -> Result<Duration, QuantityError> {
     count.checked_mul(unit_ms).map(Duration::from_millis).ok_or(QuantityError::TooLarge)
 }
 
-/// A size in bytes: `512B`, `64KiB`, `1MiB`, `1GiB`, or by thousands `10KB`, `10MB`, `1GB`.
+/// A size in bytes: `512B`, `64KiB`, `1MiB`, `1GiB`, `1TiB`, or by thousands `10KB`, `10MB`, `1GB`, `1TB`.
 ///
 /// # Errors
 /// [`QuantityError`] says what is wrong with the text.
@@ -59,9 +59,11 @@ pub fn size(text: &str) -> Result<u64, QuantityError> {
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
         "KB" | "kB" => 1_000,
         "MB" => 1_000_000,
         "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
         _ => return Err(QuantityError::UnknownUnit),
     };
     count.checked_mul(unit_bytes).ok_or(QuantityError::TooLarge)
@@ -96,7 +98,9 @@ pub fn show_duration(value: Duration) -> String {
 
 /// A size as it would be written, in the largest binary unit that holds it whole.
 pub fn show_size(bytes: u64) -> String {
-    for (unit_bytes, unit) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
+    for (unit_bytes, unit) in
+        [(1u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
+    {
         if bytes > 0 && bytes % unit_bytes == 0 {
             return format!("{}{unit}", bytes / unit_bytes);
         }

@@ -307,6 +307,3 @@ fn surrogates(escape: Option<&str>) -> Option<char> {
     }
     char::decode_utf16([high, low]).next()?.ok()
 }
-
-#[cfg(test)]
-mod tests;

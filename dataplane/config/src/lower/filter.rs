@@ -21,10 +21,11 @@ pub(super) fn filters(
                 response: edits(record.record("response"), lowering),
             }),
             _ => {
-                if let Some(before) = rewritten.replace(item.place) {
+                if let Some(before) = rewritten {
                     let what = format!("the path is already rewritten, at {before}");
                     lowering.problems.report(item.place, what, "one `path_rewrite` in a route");
                 }
+                rewritten = rewritten.or(Some(item.place));
                 path_rewrite(record, prefix, lowering)
             }
         };

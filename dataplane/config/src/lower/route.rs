@@ -22,7 +22,9 @@ pub(super) fn routes(root: &Record, lowering: &mut Lowering<'_>) -> Vec<RouteSpe
     for (item, record) in items.zip(records) {
         let matching = matching(record.record("match"), lowering);
         let name = record.text("name").unwrap_or_default().to_owned();
-        refuse_same_match(&matching, (&name, item.place), &mut first, lowering);
+        if record.record("match").is_some_and(is_whole) {
+            refuse_same_match(&matching, (&name, item.place), &mut first, lowering);
+        }
         let prefix = match &matching.path {
             PathSpec::Prefix(prefix) => Some(prefix.as_str()),
             _ => None,
@@ -84,6 +86,21 @@ fn matching(record: Option<&Record>, lowering: &mut Lowering<'_>) -> MatchSpec {
         headers: conditions(record.item("headers"), str::to_ascii_lowercase, lowering),
         query: conditions(record.item("query"), str::to_owned, lowering),
     }
+}
+
+/// Whether nothing of a match was reported as wrong, so that it can be compared with others.
+fn is_whole(record: &Record) -> bool {
+    let has_one = |item: &Item| match item.record() {
+        Some(pattern) => pattern.fields.iter().any(Item::is_given),
+        None => item.is_given(),
+    };
+    let path = record.item("path");
+    record.item("hosts").list().iter().all(Item::is_given)
+        && record.item("methods").list().iter().all(Item::is_given)
+        && (!path.is_given() || has_one(path))
+        && ["headers", "query"]
+            .iter()
+            .all(|name| record.item(name).map().iter().all(|(_, _, item)| has_one(item)))
 }
 
 /// The texts of a list in their usual form, after a report of each that is given twice.

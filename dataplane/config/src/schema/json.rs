@@ -80,7 +80,7 @@ fn value(kind: &Kind, definitions: &mut Map<String, Value>) -> Value {
         }),
         Kind::Size { .. } => json!({
             "type": "string",
-            "pattern": "^[0-9]+ *(B|KiB|MiB|GiB|KB|kB|MB|GB)$|\\$\\{",
+            "pattern": "^[0-9]+ *(B|KiB|MiB|GiB|TiB|KB|kB|MB|GB|TB)$|\\$\\{",
             "examples": ["512B", "64KiB", "10MB"]
         }),
         Kind::Text(format) => {
