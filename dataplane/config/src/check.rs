@@ -46,8 +46,12 @@ impl Checker<'_> {
                 let mut out = Vec::with_capacity(fields.len());
                 for (field, node) in fields {
                     if let Err(wrong) = (key.check)(&field.text) {
-                        let key_name = format!("a key of {name}");
-                        self.wrong(field.place, &key_name, &field.text, &wrong, key.expected);
+                        let (map, field_name) = (shorten(name), shorten(&field.text));
+                        let what = match wrong.as_str() {
+                            "" => format!("`{map}` has the key `{field_name}`"),
+                            _ => format!("`{map}` has the key `{field_name}`, which {wrong}"),
+                        };
+                        self.problems.report(field.place, what, key.expected);
                     }
                     let item = self.check(node, of, &field.text);
                     out.push((field.text.clone(), field.place, item));

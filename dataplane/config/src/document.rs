@@ -13,6 +13,7 @@ use crate::snapshot::{
     AccessLog, Action, Admin, GlobalLimits, Listener, RouteTimeouts, RuntimeChoice, Upstream,
     WorkerCount,
 };
+use crate::standin::{FilterConfig, RouteMatch};
 use crate::tree;
 use crate::value::Value;
 use std::path::PathBuf;
@@ -49,7 +50,7 @@ pub(crate) struct Settings {
 pub(crate) struct RouteSpec {
     pub(crate) name: String,
     pub(crate) place: Place,
-    pub(crate) matching: MatchSpec,
+    pub(crate) matching: RouteMatch,
     pub(crate) action: Action,
     pub(crate) filters: Vec<FilterSpec>,
     pub(crate) timeouts: RouteTimeouts,
@@ -59,49 +60,10 @@ pub(crate) struct RouteSpec {
     pub(crate) host_rewrite: Option<String>,
 }
 
-/// Names in their usual case, conditions sorted by name; empty lists stand for "any".
-#[derive(Default)]
-pub(crate) struct MatchSpec {
-    pub(crate) hosts: Vec<String>,
-    pub(crate) path: PathSpec,
-    pub(crate) methods: Vec<String>,
-    pub(crate) headers: Vec<(String, ValueSpec)>,
-    pub(crate) query: Vec<(String, ValueSpec)>,
-}
-
-#[derive(Default)]
-pub(crate) enum PathSpec {
-    #[default]
-    Any,
-    Exact(String),
-    Prefix(String),
-    Regex(String),
-}
-
-#[derive(Debug)]
-pub(crate) enum ValueSpec {
-    Exact(String),
-    Present,
-    Regex(String),
-}
-
+/// A filter of a route, and where it stands.
 pub(crate) struct FilterSpec {
     pub(crate) place: Place,
-    pub(crate) kind: FilterKind,
-}
-
-pub(crate) enum FilterKind {
-    HeaderEdit { request: EditSpec, response: EditSpec },
-    RewritePrefix { matched: String, replacement: String },
-    RewriteRegex { pattern: String, substitution: String },
-    RewriteFull { path: String },
-}
-
-#[derive(Default)]
-pub(crate) struct EditSpec {
-    pub(crate) set: Vec<(String, String)>,
-    pub(crate) add: Vec<(String, String)>,
-    pub(crate) remove: Vec<String>,
+    pub(crate) config: FilterConfig,
 }
 
 /// Reads and checks a document. `env` gives the value of an environment variable, `base_dir` is what

@@ -29,6 +29,7 @@ mod value;
 pub use compile::compile;
 pub use diagnostic::Diagnostic;
 pub use document::{Document, load};
+pub use explain::explain;
 pub use order::Order;
 pub use schema::json::schema;
 pub use slots::{SlotSpace, Slots};

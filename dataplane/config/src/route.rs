@@ -14,6 +14,8 @@ pub struct Route {
     pub action: Action,
     /// What edits the request and the response on the way.
     pub chain: Chain,
+    /// What the chain does, one line for each filter in the order of the file, for people.
+    pub filters: Vec<String>,
     /// How long an exchange may take.
     pub timeouts: RouteTimeouts,
     /// Further endpoints tried while nothing was sent that an endpoint could have acted on.

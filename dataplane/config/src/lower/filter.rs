@@ -1,7 +1,8 @@
 //! Filters of a route.
 
-use crate::document::{EditSpec, FilterKind, FilterSpec};
+use crate::document::FilterSpec;
 use crate::lower::Lowering;
+use crate::standin::{FieldEdits, FilterConfig, PathRewrite};
 use crate::tree::shorten;
 use crate::value::{Item, Record, Value};
 
@@ -15,8 +16,8 @@ pub(super) fn filters(
     let mut rewritten = None;
     for item in list.list() {
         let Value::Tagged(name, record) = &item.value else { continue };
-        let kind = match *name {
-            "header_edit" => Some(FilterKind::HeaderEdit {
+        let config = match *name {
+            "header_edit" => Some(FilterConfig::HeaderEdit {
                 request: edits(record.record("request"), lowering),
                 response: edits(record.record("response"), lowering),
             }),
@@ -26,10 +27,10 @@ pub(super) fn filters(
                     lowering.problems.report(item.place, what, "one `path_rewrite` in a route");
                 }
                 rewritten = rewritten.or(Some(item.place));
-                path_rewrite(record, prefix, lowering)
+                path_rewrite(record, prefix, lowering).map(FilterConfig::PathRewrite)
             }
         };
-        out.extend(kind.map(|kind| FilterSpec { place: item.place, kind }));
+        out.extend(config.map(|config| FilterSpec { place: item.place, config }));
     }
     out
 }
@@ -38,7 +39,7 @@ fn path_rewrite(
     record: &Record,
     prefix: Option<&str>,
     lowering: &mut Lowering<'_>,
-) -> Option<FilterKind> {
+) -> Option<PathRewrite> {
     if let Some(replacement) = record.text("prefix") {
         let Some(matched) = prefix else {
             lowering.problems.report(
@@ -49,18 +50,18 @@ fn path_rewrite(
             return None;
         };
         let (matched, replacement) = (matched.to_owned(), replacement.to_owned());
-        return Some(FilterKind::RewritePrefix { matched, replacement });
+        return Some(PathRewrite::Prefix { matched, replacement });
     }
     if let Some(regex) = record.record("regex") {
         let pattern = regex.text("pattern")?.to_owned();
         let substitution = regex.text("substitution")?.to_owned();
-        return Some(FilterKind::RewriteRegex { pattern, substitution });
+        return Some(PathRewrite::Regex { pattern, substitution });
     }
-    Some(FilterKind::RewriteFull { path: record.text("full")?.to_owned() })
+    Some(PathRewrite::Full(record.text("full")?.to_owned()))
 }
 
-fn edits(record: Option<&Record>, lowering: &mut Lowering<'_>) -> EditSpec {
-    let Some(record) = record else { return EditSpec::default() };
+fn edits(record: Option<&Record>, lowering: &mut Lowering<'_>) -> FieldEdits {
+    let Some(record) = record else { return FieldEdits::default() };
     let set = fields(record.item("set"), lowering);
     let add = fields(record.item("add"), lowering);
     let mut remove = Vec::new();
@@ -72,7 +73,7 @@ fn edits(record: Option<&Record>, lowering: &mut Lowering<'_>) -> EditSpec {
         }
         remove.push(name);
     }
-    EditSpec { set, add, remove }
+    FieldEdits { set, add, remove }
 }
 
 /// Fields by name in lower case, after a report of each that is given twice; credentials are masked.

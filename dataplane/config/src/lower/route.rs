@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use crate::check::known_or_nearest;
 use crate::diagnostic::Place;
-use crate::document::{FilterSpec, MatchSpec, PathSpec, RouteSpec, ValueSpec};
+use crate::document::{FilterSpec, RouteSpec};
 use crate::lower::{Lowering, filter, named};
 use crate::snapshot::{
     Action, Backend, Redirect, RedirectPath, RedirectQuery, RedirectScheme, Respond, RouteTimeouts,
 };
+use crate::standin::{HostPattern, PathPattern, RouteMatch, ValuePattern};
 use crate::suggest::nearest;
 use crate::tree::shorten;
 use crate::value::{Item, Record, Value};
@@ -26,7 +27,7 @@ pub(super) fn routes(root: &Record, lowering: &mut Lowering<'_>) -> Vec<RouteSpe
             refuse_same_match(&matching, (&name, item.place), &mut first, lowering);
         }
         let prefix = match &matching.path {
-            PathSpec::Prefix(prefix) => Some(prefix.as_str()),
+            PathPattern::Prefix(prefix) => Some(prefix.as_str()),
             _ => None,
         };
         let filters = filter::filters(record.item("filters"), prefix, lowering);
@@ -39,7 +40,7 @@ pub(super) fn routes(root: &Record, lowering: &mut Lowering<'_>) -> Vec<RouteSpe
 fn route(
     record: &Record,
     (name, place): (String, Place),
-    matching: MatchSpec,
+    matching: RouteMatch,
     action: Action,
     filters: Vec<FilterSpec>,
 ) -> RouteSpec {
@@ -62,29 +63,44 @@ fn route(
     }
 }
 
-fn matching(record: Option<&Record>, lowering: &mut Lowering<'_>) -> MatchSpec {
-    let Some(record) = record else { return MatchSpec::default() };
+fn matching(record: Option<&Record>, lowering: &mut Lowering<'_>) -> RouteMatch {
+    let Some(record) = record else { return any() };
     let path = record.record("path");
     let path = |name| path.and_then(|path| path.text(name)).map(str::to_owned);
-    let mut hosts = distinct(
-        record.item("hosts"),
-        |host| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase(),
-        lowering,
-    );
-    if hosts.iter().any(|host| host == "*") {
-        hosts.clear();
-    }
-    MatchSpec {
+    let usual = |host: &str| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let hosts = distinct(record.item("hosts"), usual, lowering);
+    let hosts = match hosts.iter().any(|host| host == "*") {
+        true => Vec::new(),
+        false => hosts.into_iter().map(host_pattern).collect(),
+    };
+    RouteMatch {
         hosts,
         path: match (path("exact"), path("prefix"), path("regex")) {
-            (Some(exact), ..) => PathSpec::Exact(exact),
-            (_, Some(prefix), _) => PathSpec::Prefix(prefix),
-            (.., Some(regex)) => PathSpec::Regex(regex),
-            _ => PathSpec::Any,
+            (Some(exact), ..) => PathPattern::Exact(exact),
+            (_, Some(prefix), _) => PathPattern::Prefix(prefix),
+            (.., Some(regex)) => PathPattern::Regex(regex),
+            _ => PathPattern::Any,
         },
         methods: distinct(record.item("methods"), str::to_owned, lowering),
         headers: conditions(record.item("headers"), str::to_ascii_lowercase, lowering),
         query: conditions(record.item("query"), str::to_owned, lowering),
+    }
+}
+
+fn any() -> RouteMatch {
+    RouteMatch {
+        hosts: Vec::new(),
+        path: PathPattern::Any,
+        methods: Vec::new(),
+        headers: Vec::new(),
+        query: Vec::new(),
+    }
+}
+
+fn host_pattern(host: String) -> HostPattern {
+    match host.strip_prefix("*.") {
+        Some(below) => HostPattern::Wildcard(below.to_owned()),
+        None => HostPattern::Exact(host),
     }
 }
 
@@ -127,8 +143,8 @@ fn conditions(
     map: &Item,
     usual: impl Fn(&str) -> String,
     lowering: &mut Lowering<'_>,
-) -> Vec<(String, ValueSpec)> {
-    let mut out: Vec<(String, ValueSpec)> = Vec::with_capacity(map.map().len());
+) -> Vec<(String, ValuePattern)> {
+    let mut out: Vec<(String, ValuePattern)> = Vec::with_capacity(map.map().len());
     for (name, place, item) in map.map() {
         let name = usual(name);
         if out.iter().any(|(before, _)| *before == name) {
@@ -136,11 +152,11 @@ fn conditions(
             lowering.problems.report(*place, what, "each name once");
         }
         let pattern = match &item.value {
-            Value::Text(text) => ValueSpec::Exact(text.clone()),
+            Value::Text(text) => ValuePattern::Exact(text.clone()),
             Value::Record(record) => match (record.text("exact"), record.text("regex")) {
-                (Some(exact), _) => ValueSpec::Exact(exact.to_owned()),
-                (_, Some(regex)) => ValueSpec::Regex(regex.to_owned()),
-                _ => ValueSpec::Present,
+                (Some(exact), _) => ValuePattern::Exact(exact.to_owned()),
+                (_, Some(regex)) => ValuePattern::Regex(regex.to_owned()),
+                _ => ValuePattern::Present,
             },
             _ => continue,
         };
@@ -152,41 +168,50 @@ fn conditions(
 
 /// Two routes that match the same requests: only the order of the file would decide between them.
 fn refuse_same_match(
-    matching: &MatchSpec,
+    matching: &RouteMatch,
     (name, place): (&str, Place),
     first: &mut HashMap<String, (String, Place)>,
     lowering: &mut Lowering<'_>,
 ) {
-    let any = [String::new()];
-    let or_any = |list: &'_ [String]| if list.is_empty() { any.to_vec() } else { list.to_vec() };
+    let hosts = matching.hosts.iter().map(|host| match host {
+        HostPattern::Exact(host) => host.clone(),
+        HostPattern::Wildcard(below) => format!("*.{below}"),
+    });
+    let methods = matching.methods.iter().cloned();
+    let (hosts, methods) = (or_any(hosts.collect()), or_any(methods.collect()));
     let path = match &matching.path {
-        PathSpec::Any => String::from("any"),
-        PathSpec::Exact(path) => format!("exact {path}"),
-        PathSpec::Prefix(path) => format!("prefix {}/", path.trim_end_matches('/')),
-        PathSpec::Regex(regex) => format!("regex {regex:?}"),
+        PathPattern::Any => String::from("any"),
+        PathPattern::Exact(path) => format!("exact {path}"),
+        PathPattern::Prefix(path) => format!("prefix {}/", path.trim_end_matches('/')),
+        PathPattern::Regex(regex) => format!("regex {regex:?}"),
     };
     let conditions = format!("{:?} {:?}", matching.headers, matching.query);
-    let mut refused = false;
-    for host in or_any(&matching.hosts) {
-        for method in or_any(&matching.methods) {
+    let mut is_reported = false;
+    for host in &hosts {
+        for method in &methods {
             // Lines cannot occur inside any of these, so equal keys are equal matches.
             let key = format!("{host}\n{method}\n{path}\n{conditions}");
             if let Some((other, before)) = first.get(&key) {
-                if !refused {
+                if !is_reported {
                     let what = format!(
                         "route `{}` matches the same requests as route `{}` at {before}{}",
                         shorten(name),
                         shorten(other),
-                        overlap(&host, &method)
+                        overlap(host, method)
                     );
                     lowering.problems.report(place, what, "matches that differ");
-                    refused = true;
+                    is_reported = true;
                 }
             } else {
                 first.insert(key, (name.to_owned(), place));
             }
         }
     }
+}
+
+/// The entries of a list, or one that stands for all.
+fn or_any(list: Vec<String>) -> Vec<String> {
+    if list.is_empty() { vec![String::new()] } else { list }
 }
 
 fn overlap(host: &str, method: &str) -> String {
