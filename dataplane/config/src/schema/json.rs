@@ -152,3 +152,6 @@ fn default(text: &str, kind: &Kind) -> Value {
         _ => json!(text),
     }
 }
+
+#[cfg(test)]
+mod tests;
