@@ -89,7 +89,7 @@ pub fn rate(text: &str) -> Result<Rate, QuantityError> {
 pub fn show_duration(value: Duration) -> String {
     let ms = value.as_millis();
     for (unit_ms, unit) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")] {
-        if ms > 0 && ms % unit_ms == 0 {
+        if ms > 0 && ms.is_multiple_of(unit_ms) {
             return format!("{}{unit}", ms / unit_ms);
         }
     }
@@ -101,7 +101,7 @@ pub fn show_size(bytes: u64) -> String {
     for (unit_bytes, unit) in
         [(1u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
     {
-        if bytes > 0 && bytes % unit_bytes == 0 {
+        if bytes > 0 && bytes.is_multiple_of(unit_bytes) {
             return format!("{}{unit}", bytes / unit_bytes);
         }
     }
