@@ -14,3 +14,9 @@ pub enum Order {
     /// Stop accepting, finish what is open, then end.
     Drain,
 }
+
+// Orders cross from the control thread to the workers.
+const _: fn() = || {
+    fn is_sent<T: Send + Sync>() {}
+    is_sent::<Order>();
+};
