@@ -6,7 +6,10 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::document::{Document, RouteSpec};
 use crate::slots::Slots;
 use crate::snapshot::{Listener, Route, Snapshot, Upstream};
-use crate::standin::{Chain, FieldEdits, FilterConfig, PathRewrite, RouteTableBuilder};
+use filters::normalize::header_edit::{self, Changes};
+use filters::normalize::path_rewrite::Config as PathRewrite;
+use filters::{Chain, FilterConfig};
+use policy::route::RouteTableBuilder;
 
 /// Compiles a document into the snapshot of a generation.
 ///
@@ -73,8 +76,8 @@ fn route(spec: &RouteSpec, slot: u32, problems: &mut Diagnostics) -> Option<Rout
     let configs: Vec<FilterConfig> = spec.filters.iter().map(|one| one.config.clone()).collect();
     let chain = match Chain::compile(&configs) {
         Ok(chain) => chain,
-        Err(error) => {
-            let place = spec.filters.first().map_or(spec.place, |filter| filter.place);
+        Err((at, error)) => {
+            let place = spec.filters.get(at).map_or(spec.place, |filter| filter.place);
             problems.report(place, format!("the filters of `{}`: {error}", spec.name), "");
             return None;
         }
@@ -96,7 +99,7 @@ fn route(spec: &RouteSpec, slot: u32, problems: &mut Diagnostics) -> Option<Rout
 /// What a filter does, in one line. Values of fields are left out: they may be credentials.
 fn describe(config: &FilterConfig) -> String {
     match config {
-        FilterConfig::HeaderEdit { request, response } => {
+        FilterConfig::HeaderEdit(header_edit::Config { request, response }) => {
             let sides = [("request", request), ("response", response)];
             let sides: Vec<String> =
                 sides.into_iter().filter_map(|(side, edits)| describe_edits(side, edits)).collect();
@@ -111,10 +114,11 @@ fn describe(config: &FilterConfig) -> String {
         FilterConfig::PathRewrite(PathRewrite::Full(path)) => {
             format!("path_rewrite: the path becomes {path}")
         }
+        _ => "a filter without a description".to_owned(),
     }
 }
 
-fn describe_edits(side: &str, edits: &FieldEdits) -> Option<String> {
+fn describe_edits(side: &str, edits: &Changes) -> Option<String> {
     let names = |fields: &[(String, String)]| -> Vec<String> {
         fields.iter().map(|(name, _)| name.clone()).collect()
     };

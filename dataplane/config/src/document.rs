@@ -13,9 +13,10 @@ use crate::snapshot::{
     AccessLog, Action, Admin, GlobalLimits, Listener, RouteTimeouts, RuntimeChoice, Upstream,
     WorkerCount,
 };
-use crate::standin::{FilterConfig, RouteMatch};
 use crate::tree;
 use crate::value::Value;
+use filters::FilterConfig;
+use policy::route::RouteMatch;
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -7,7 +7,8 @@ use crate::snapshot::{
     Action, BalanceKey, Redirect, RedirectPath, RedirectQuery, RedirectScheme, Respond, Route,
     Snapshot, Upstream,
 };
-use crate::standin::{BalanceKind, RouteQuery};
+use policy::BalanceKind;
+use policy::route::RouteQuery;
 
 /// A request to explain.
 pub struct Request<'a> {
@@ -64,7 +65,8 @@ fn write_all(
     let mut others = considered.iter().filter(|one| Some(one.index) != found);
     for other in others.by_ref().take(CONSIDERED_MAX) {
         if let Some(route) = snapshot.routes.get(other.index as usize) {
-            writeln!(out, "  not     {}: {}", route.name, other.why)?;
+            let why = if other.matches { "matches, but is less specific" } else { &other.why };
+            writeln!(out, "  not     {}: {why}", route.name)?;
         }
     }
     let further = others.count();

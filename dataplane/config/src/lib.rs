@@ -20,7 +20,6 @@ mod listener;
 mod lower;
 mod route;
 mod schema;
-pub mod standin;
 mod suggest;
 mod tree;
 mod upstream;

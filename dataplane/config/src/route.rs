@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::standin::Chain;
+use filters::Chain;
 
 /// What is done with the requests that a match selects.
 pub struct Route {

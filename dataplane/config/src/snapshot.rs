@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::standin::RouteTable;
+use policy::route::RouteTable;
 
 pub use crate::listener::{
     Forwarded, ForwardedMode, ListenAddress, Listener, ListenerLimits, ListenerTimeouts,

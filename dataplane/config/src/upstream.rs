@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::standin::BalanceKind;
+use policy::BalanceKind;
 
 /// A named set of endpoints that serve the same thing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -62,9 +62,6 @@ pub enum FilterError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A prefix is to be replaced, but the route matches none.
-    #[error("`prefix` needs a route that matches a path prefix")]
-    NoPrefix,
 }
 
 /// The filters of one route.
@@ -74,14 +71,11 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Compiles filters; `prefix` is the path prefix that the route matches, if it does.
+    /// Compiles filters.
     ///
     /// # Errors
     /// The place of the filter that cannot be compiled, and why.
-    pub fn compile(
-        configs: &[FilterConfig],
-        prefix: Option<&str>,
-    ) -> Result<Chain, (usize, FilterError)> {
+    pub fn compile(configs: &[FilterConfig]) -> Result<Chain, (usize, FilterError)> {
         let mut filters: Vec<Box<dyn Filter>> = Vec::with_capacity(configs.len());
         for (place, config) in configs.iter().enumerate() {
             let at_place = |error| (place, error);
@@ -90,7 +84,7 @@ impl Chain {
                     Box::new(header_edit::HeaderEdit::compile(config).map_err(at_place)?)
                 }
                 FilterConfig::PathRewrite(config) => {
-                    Box::new(path_rewrite::PathRewrite::compile(config, prefix).map_err(at_place)?)
+                    Box::new(path_rewrite::PathRewrite::compile(config).map_err(at_place)?)
                 }
             });
         }

@@ -2,9 +2,11 @@
 
 use crate::document::FilterSpec;
 use crate::lower::Lowering;
-use crate::standin::{FieldEdits, FilterConfig, PathRewrite};
 use crate::tree::shorten;
 use crate::value::{Item, Record, Value};
+use filters::FilterConfig;
+use filters::normalize::header_edit::{self, Changes};
+use filters::normalize::path_rewrite::Config as PathRewrite;
 
 /// The filters of a route that matches the path prefix `prefix`, if it does.
 pub(super) fn filters(
@@ -17,10 +19,10 @@ pub(super) fn filters(
     for item in list.list() {
         let Value::Tagged(name, record) = &item.value else { continue };
         let config = match *name {
-            "header_edit" => Some(FilterConfig::HeaderEdit {
+            "header_edit" => Some(FilterConfig::HeaderEdit(header_edit::Config {
                 request: edits(record.record("request"), lowering),
                 response: edits(record.record("response"), lowering),
-            }),
+            })),
             _ => {
                 if let Some(before) = rewritten {
                     let what = format!("the path is already rewritten, at {before}");
@@ -60,8 +62,8 @@ fn path_rewrite(
     Some(PathRewrite::Full(record.text("full")?.to_owned()))
 }
 
-fn edits(record: Option<&Record>, lowering: &mut Lowering<'_>) -> FieldEdits {
-    let Some(record) = record else { return FieldEdits::default() };
+fn edits(record: Option<&Record>, lowering: &mut Lowering<'_>) -> Changes {
+    let Some(record) = record else { return Changes::default() };
     let set = fields(record.item("set"), lowering);
     let add = fields(record.item("add"), lowering);
     let mut remove = Vec::new();
@@ -73,7 +75,7 @@ fn edits(record: Option<&Record>, lowering: &mut Lowering<'_>) -> FieldEdits {
         }
         remove.push(name);
     }
-    FieldEdits { set, add, remove }
+    Changes { set, add, remove }
 }
 
 /// Fields by name in lower case, after a report of each that is given twice; credentials are masked.

@@ -9,10 +9,10 @@ use crate::lower::{Lowering, filter, named};
 use crate::snapshot::{
     Action, Backend, Redirect, RedirectPath, RedirectQuery, RedirectScheme, Respond, RouteTimeouts,
 };
-use crate::standin::{HostPattern, PathPattern, RouteMatch, ValuePattern};
 use crate::suggest::nearest;
 use crate::tree::shorten;
 use crate::value::{Item, Record, Value};
+use policy::route::{HostPattern, PathPattern, RouteMatch, ValuePattern};
 
 pub(super) fn routes(root: &Record, lowering: &mut Lowering<'_>) -> Vec<RouteSpec> {
     let list = root.item("routes");
@@ -98,8 +98,8 @@ fn any() -> RouteMatch {
 }
 
 fn host_pattern(host: String) -> HostPattern {
-    match host.strip_prefix("*.") {
-        Some(below) => HostPattern::Wildcard(below.to_owned()),
+    match host.strip_prefix('*') {
+        Some(suffix) => HostPattern::Suffix(suffix.to_owned()),
         None => HostPattern::Exact(host),
     }
 }
@@ -175,7 +175,7 @@ fn refuse_same_match(
 ) {
     let hosts = matching.hosts.iter().map(|host| match host {
         HostPattern::Exact(host) => host.clone(),
-        HostPattern::Wildcard(below) => format!("*.{below}"),
+        HostPattern::Suffix(suffix) => format!("*{suffix}"),
     });
     let methods = matching.methods.iter().cloned();
     let (hosts, methods) = (or_any(hosts.collect()), or_any(methods.collect()));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use crate::standin::BalanceKind;
+use policy::BalanceKind;
 
 use crate::diagnostic::Place;
 use crate::lower::{Lowering, joined};

@@ -5,7 +5,7 @@
 //!
 //! ```yaml
 //! - { filter: path_rewrite, prefix: / }                        # /v1/chat on a route for /v1 -> /chat
-//! - { filter: path_rewrite, regex: "^/u/([0-9]+)", with: "/users/$1" }
+//! - { filter: path_rewrite, regex: { pattern: "^/u/([0-9]+)", substitution: "/users/$1" } }
 //! - { filter: path_rewrite, full: /health }
 //! ```
 
@@ -25,14 +25,19 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 /// How the path changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Config {
-    /// The prefix that the route matches is replaced by this one.
-    Prefix(String),
+    /// The prefix that the route matches gives way.
+    Prefix {
+        /// The prefix that the route matches.
+        matched: String,
+        /// What stands in its place.
+        replacement: String,
+    },
     /// What the expression matches is replaced; `$1` and `${name}` stand for groups.
     Regex {
         /// The expression; not anchored.
         pattern: String,
         /// What stands in its place.
-        with: String,
+        substitution: String,
     },
     /// The whole path is replaced.
     Full(String),
@@ -53,23 +58,23 @@ enum Rule {
     },
     Regex {
         regex: Regex,
-        with: String,
+        substitution: String,
     },
     Full(String),
 }
 
 impl PathRewrite {
-    /// Compiles the rule for a route that matches `prefix`, if it matches one.
+    /// Compiles the rule.
     ///
     /// # Errors
-    /// [`FilterError`] for a bad path or expression, or a prefix rule on a route without prefix.
-    pub fn compile(config: &Config, prefix: Option<&str>) -> Result<PathRewrite, FilterError> {
+    /// [`FilterError`] for a bad path or expression.
+    pub fn compile(config: &Config) -> Result<PathRewrite, FilterError> {
         let rule = match config {
-            Config::Prefix(replacement) => Rule::Prefix {
-                matched: without_slash(prefix.ok_or(FilterError::NoPrefix)?).to_owned(),
+            Config::Prefix { matched, replacement } => Rule::Prefix {
+                matched: without_slash(rooted(matched)?).to_owned(),
                 replacement: without_slash(rooted(replacement)?).to_owned(),
             },
-            Config::Regex { pattern, with } => Rule::Regex {
+            Config::Regex { pattern, substitution } => Rule::Regex {
                 regex: RegexBuilder::new(pattern)
                     .unicode(false)
                     .size_limit(REGEX_BYTES_MAX)
@@ -78,7 +83,7 @@ impl PathRewrite {
                         pattern: pattern.clone(),
                         problem: error.to_string().lines().last().unwrap_or_default().to_owned(),
                     })?,
-                with: with.clone(),
+                substitution: substitution.clone(),
             },
             Config::Full(path) => Rule::Full(rooted(path)?.to_owned()),
         };
@@ -96,10 +101,12 @@ impl PathRewrite {
                 }
                 Some(Cow::Owned(new))
             }
-            Rule::Regex { regex, with } => match regex.replace(path, with.as_bytes()) {
-                Cow::Borrowed(_) => None,
-                Cow::Owned(new) => is_path(&new).then_some(Cow::Owned(new)),
-            },
+            Rule::Regex { regex, substitution } => {
+                match regex.replace(path, substitution.as_bytes()) {
+                    Cow::Borrowed(_) => None,
+                    Cow::Owned(new) => is_path(&new).then_some(Cow::Owned(new)),
+                }
+            }
             Rule::Full(path) => Some(Cow::Borrowed(path.as_bytes())),
         }
     }
@@ -158,47 +165,50 @@ mod tests {
 
     use super::*;
 
-    fn rewritten(config: &Config, prefix: Option<&str>, target: &str) -> Option<String> {
+    fn rewritten(config: &Config, target: &str) -> Option<String> {
         let bytes = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes();
         let mut head = RequestHead::default();
         h1::parse_request(&bytes, &HeadLimits::default(), &mut head).unwrap();
         let view = RequestView { head: &head, bytes: &bytes, client_ip: None, request_id: b"" };
         let mut edits = Edits::default();
-        PathRewrite::compile(config, prefix).unwrap().on_request(&view, &mut edits);
+        PathRewrite::compile(config).unwrap().on_request(&view, &mut edits);
         edits.path().map(|path| String::from_utf8(path.to_vec()).unwrap())
+    }
+
+    fn prefix(matched: &str, replacement: &str) -> Config {
+        Config::Prefix { matched: matched.into(), replacement: replacement.into() }
     }
 
     #[test]
     fn replaces_prefixes_by_whole_segments_and_keeps_the_query() {
-        let root = Config::Prefix("/".into());
+        let root = prefix("/v1/", "/");
         for (target, expected) in
             [("/v1/chat?x=1", "/chat?x=1"), ("/v1", "/"), ("/v1/", "/"), ("/v1?q", "/?q")]
         {
-            assert_eq!(rewritten(&root, Some("/v1/"), target).as_deref(), Some(expected));
+            assert_eq!(rewritten(&root, target).as_deref(), Some(expected));
         }
-        let deep = Config::Prefix("/api/v2/".into());
-        assert_eq!(rewritten(&deep, Some("/v1"), "/v1/x").as_deref(), Some("/api/v2/x"));
-        assert_eq!(rewritten(&deep, Some("/"), "/x").as_deref(), Some("/api/v2/x"));
+        let deep = prefix("/v1", "/api/v2/");
+        assert_eq!(rewritten(&deep, "/v1/x").as_deref(), Some("/api/v2/x"));
+        assert_eq!(rewritten(&prefix("/", "/api"), "/x").as_deref(), Some("/api/x"));
     }
 
     #[test]
     fn substitutes_groups_and_leaves_other_paths_alone() {
-        let users = Config::Regex { pattern: "^/u/([0-9]+)".into(), with: "/users/$1".into() };
-        assert_eq!(rewritten(&users, None, "/u/7/x?y").as_deref(), Some("/users/7/x?y"));
-        assert_eq!(rewritten(&users, None, "/v/7"), None);
-        let broken = Config::Regex { pattern: "^/".into(), with: "x y".into() };
-        assert_eq!(rewritten(&broken, None, "/a"), None, "no request line is broken");
-        assert_eq!(rewritten(&Config::Full("/h".into()), None, "/a?b").as_deref(), Some("/h?b"));
+        let regex = |pattern: &str, substitution: &str| Config::Regex {
+            pattern: pattern.into(),
+            substitution: substitution.into(),
+        };
+        let users = regex("^/u/([0-9]+)", "/users/$1");
+        assert_eq!(rewritten(&users, "/u/7/x?y").as_deref(), Some("/users/7/x?y"));
+        assert_eq!(rewritten(&users, "/v/7"), None);
+        assert_eq!(rewritten(&regex("^/", "x y"), "/a"), None, "no request line is broken");
+        assert_eq!(rewritten(&Config::Full("/h".into()), "/a?b").as_deref(), Some("/h?b"));
     }
 
     #[test]
     fn refuses_what_cannot_be_a_path() {
-        assert_eq!(
-            PathRewrite::compile(&Config::Prefix("/".into()), None).unwrap_err(),
-            FilterError::NoPrefix
-        );
         for path in ["", "x", "/a b", "/a#b", "/é"] {
-            assert!(PathRewrite::compile(&Config::Full(path.into()), None).is_err(), "{path}");
+            assert!(PathRewrite::compile(&Config::Full(path.into())).is_err(), "{path}");
         }
     }
 }
