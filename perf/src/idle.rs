@@ -55,10 +55,11 @@ pub(crate) fn run(mut settings: Settings) -> Result<(), Box<dyn Error>> {
         .err();
     }
     let refused = count - open.len() as u32;
-    println!("{{\"open\":{},\"refused\":{refused}}}", open.len());
     if let Some(error) = failure {
         eprintln!("perf-load idle: connection {}: {error}", open.len() + 1);
     }
+    // Last, so that who waits for this line finds the reason already written.
+    println!("{{\"open\":{},\"refused\":{refused}}}", open.len());
     let commands = Commands::listen(|| {});
     while commands.wait() == Wish::Report {
         let alive = open.iter().filter(|socket| is_open(socket)).count();

@@ -12,7 +12,8 @@
 //! - one enter per turn, at light load too. A first send carries MSG_DONTWAIT and therefore always
 //!   completes within the enter that submits it; the enter waits for that many completions *and
 //!   one more*, where a plain wait for one would come back at once with the sends' own results and
-//!   need a second enter to sleep.
+//!   need a second enter to sleep. Only where a send has something queued behind it, its own result
+//!   is what is waited for.
 //!
 //! Out of scope: everything a gateway must do to be trusted with strangers.
 //!
@@ -77,6 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         free: Vec::new(),
         starved: Vec::new(),
         inline_sends: 0,
+        follow_up: false,
         counters: Counters::default(),
         options,
     };
@@ -101,6 +103,8 @@ struct Relay<'ring> {
     starved: Vec<u32>,
     /// Sends pushed since the last wait that are sure to complete within the next enter.
     inline_sends: usize,
+    /// More is to be done as soon as those sends have completed.
+    follow_up: bool,
     counters: Counters,
     options: Options,
 }
@@ -120,6 +124,13 @@ struct Direction {
     queued: VecDeque<Chunk>,
     /// The source has no more to give.
     ended: bool,
+}
+
+impl Direction {
+    /// Whether the end of the send under way is waited for.
+    fn has_more(&self) -> bool {
+        !self.queued.is_empty() || self.ended
+    }
 }
 
 /// Bytes of a leased receive buffer that are still to be sent.
@@ -269,6 +280,7 @@ impl Relay<'_> {
         let direction = self.direction(slot);
         if direction.sending.is_some() {
             direction.queued.push_back(chunk);
+            self.follow_up = true;
             return Ok(());
         }
         self.push_send(slot, chunk, libc::MSG_DONTWAIT)
@@ -289,6 +301,7 @@ impl Relay<'_> {
             self.buffers.give_back(chunk.buffer);
             if let Some(next) = self.direction(slot).queued.pop_front() {
                 self.push_send(slot, next, libc::MSG_DONTWAIT)?;
+                self.follow_up |= self.direction(slot).has_more();
             } else if self.direction(slot).ended {
                 self.push_shutdown(slot ^ 1, libc::SHUT_WR)?;
             }
@@ -309,6 +322,8 @@ impl Relay<'_> {
         direction.ended = true;
         if direction.sending.is_none() {
             self.push_shutdown(slot ^ 1, libc::SHUT_WR)?;
+        } else {
+            self.follow_up = true;
         }
         Ok(())
     }
@@ -386,7 +401,9 @@ impl Relay<'_> {
         self.queue.sync();
         self.counters.enters += 1;
         let sends = std::mem::take(&mut self.inline_sends);
-        let outcome = if self.options.min_wait_us > 0 {
+        let outcome = if std::mem::take(&mut self.follow_up) {
+            self.submitter.submit_and_wait(1)
+        } else if self.options.min_wait_us > 0 {
             let patience = Timespec::new().sec(1);
             let wait = SubmitArgs::new()
                 .min_wait_usec(self.options.min_wait_us)
