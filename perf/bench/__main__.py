@@ -8,15 +8,13 @@ import time
 from pathlib import Path
 
 from . import host
-from .bench import Bench, measure
+from .bench import OUT, ROOT, Bench, measure
 from .process import raise_descriptor_limit
 from .proxies import PROXIES
 from .report import summarize, table
 from .scenarios import rows as all_rows
 from .svg import draw
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-OUT = ROOT / "perf" / "out"
 DESCRIPTORS = 65_536
 
 
@@ -98,4 +96,5 @@ def checked(names, choices):
     return names
 
 
-main()
+if __name__ == "__main__":
+    main()

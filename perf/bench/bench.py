@@ -12,6 +12,8 @@ from . import host
 from .process import Failed
 from .proxies import find_program
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+OUT = ROOT / "perf" / "out"
 STEAL_MAX = 0.01
 FOREIGN_MAX = 0.05
 # A sample that was disturbed is taken again at once, so often; then its round is discarded.
@@ -88,7 +90,7 @@ class Bench:
         if window.steal > STEAL_MAX:
             raise Disturbed(f"steal of {window.steal:.1%}")
         if window.foreign > FOREIGN_MAX:
-            raise Disturbed(f"{name} used {window.foreign:.0%} of a core")
+            raise Disturbed(f"others, {name} first, used {window.foreign:.0%} of a core")
 
 
 def measure(bench, rows, proxies, rounds):

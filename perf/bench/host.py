@@ -37,6 +37,12 @@ def cpu_ticks(pid):
     return int(fields[11]) + int(fields[12]) if fields else 0
 
 
+def cpu_ticks_with_reaped(pid):
+    """The same with that of the children it has waited for: short-lived processes show there."""
+    fields = stat_fields(pid)
+    return sum(int(ticks) for ticks in fields[11:15]) if fields else 0
+
+
 def cpu_seconds(pid):
     """User + system time of a process tree, kernel worker threads of its rings included.
 
@@ -96,7 +102,7 @@ class Surroundings:
         processes = {}
         for entry in os.listdir("/proc"):
             if entry.isdigit():
-                processes[int(entry)] = cpu_ticks(entry)
+                processes[int(entry)] = cpu_ticks_with_reaped(entry)
         return Surroundings(cpu, processes)
 
     def steal_since(self, before, cores):
@@ -108,19 +114,19 @@ class Surroundings:
         return max(shares)
 
     def foreign_since(self, before, ours, seconds):
-        """The busiest process that is not ours: its share of a core, and its name."""
+        """What processes that are not ours used, in cores, and the name of the busiest."""
         ours = set(ours)
         used = [
             (ticks - before.processes.get(pid, 0), pid)
             for pid, ticks in self.processes.items()
             if pid not in ours
         ]
-        ticks, pid = max(used, default=(0, 0))
+        busiest = max(used, default=(0, 0))[1]
         try:
-            name = Path(f"/proc/{pid}/comm").read_text().strip()
+            name = Path(f"/proc/{busiest}/comm").read_text().strip()
         except OSError:
-            name = str(pid)
-        return ticks / TICKS_PER_SECOND / seconds, name
+            name = str(busiest)
+        return sum(ticks for ticks, _ in used) / TICKS_PER_SECOND / seconds, name
 
 
 def facts():

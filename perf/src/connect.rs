@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Socket, Type};
 
 /// Connections opened from one source address before the next is used. Below the 28,232 ports of
@@ -29,6 +30,9 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) fn connect(address: SocketAddr, index: u32) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv4() && address.ip().is_loopback() {
+        // The port is chosen when the destination is known. One chosen by `bind` would be lost to
+        // every connection from whatever address, those of the proxy to its origin included.
+        setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
         let source = Ipv4Addr::from_bits(FIRST_SOURCE + index / PER_SOURCE);
         socket.bind(&SocketAddr::from((source, 0)).into())?;
     }

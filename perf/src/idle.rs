@@ -1,7 +1,8 @@
 //! `perf-load idle`: connections that were used once and now only stay open.
 //!
 //! Settings: `--connect ADDRESS`, `--count COUNT` (1000), `--kind keepalive|sse`, `--path PATH`,
-//! `--host NAME`. Prints `{"open":…,"refused":…}` when all are open, after one whole answer each
+//! `--host NAME`, `--offset COUNT` of connections that other processes open, so that their source
+//! addresses are left to them. Prints `{"open":…,"refused":…}` when all are open, after one whole answer each
 //! (kind `keepalive`) or one event each (kind `sse`); then `{"open":…,"closed":…}` for each line of
 //! input. A refusal ends the opening: what is open then is what the host allows.
 
@@ -32,6 +33,7 @@ enum Kind {
 pub(crate) fn run(mut settings: Settings) -> Result<(), Box<dyn Error>> {
     let address: SocketAddr = settings.take("connect", SocketAddr::from(([127, 0, 0, 1], 8080)))?;
     let count: u32 = settings.take("count", 1000)?;
+    let offset: u32 = settings.take("offset", 0)?;
     let kind = match settings.take("kind", String::from("keepalive"))?.as_str() {
         "keepalive" => Kind::KeepAlive,
         "sse" => Kind::Sse,
@@ -45,14 +47,8 @@ pub(crate) fn run(mut settings: Settings) -> Result<(), Box<dyn Error>> {
     let mut failure = None;
     while (open.len() as u32) < count && failure.is_none() {
         let first = open.len() as u32;
-        failure = open_wave(
-            first..count.min(first + WAVE),
-            address,
-            &request,
-            kind,
-            &mut open,
-        )
-        .err();
+        let wave = offset + first..offset + count.min(first + WAVE);
+        failure = open_wave(wave, address, &request, kind, &mut open).err();
     }
     let refused = count - open.len() as u32;
     if let Some(error) = failure {
