@@ -18,6 +18,7 @@ STEAL_MAX = 0.01
 FOREIGN_MAX = 0.05
 # A sample that was disturbed is taken again at once, so often; then its round is discarded.
 RETRIES = 3
+QUIET_PATIENCE = 60.0
 
 
 class Disturbed(Exception):
@@ -96,16 +97,21 @@ class Bench:
 def measure(bench, rows, proxies, rounds):
     """Runs the rounds; returns {row: {proxy: {round: sample}}}. Complete rounds only.
 
-    A candidate that fails in a way of its own (not there, wrong answers) is left out from then on
-    and stands in `bench.missing` with the reason.
+    A discarded round is made up for by a further one, up to twice as many in all. A candidate that
+    fails in a way of its own (not there, wrong answers) is left out from then on and stands in
+    `bench.missing` with the reason.
     """
     results = {row.name: {name: {} for name in row.proxies if name in proxies} for row in rows}
+    wanted = {row.name: min(rounds, row.rounds_max or rounds) for row in rows}
+    done = dict.fromkeys(wanted, 0)
     order = random.Random()
-    for number in range(rounds):
+    for number in range(2 * rounds):
         for row in rows:
-            if row.rounds_max is not None and number >= row.rounds_max:
+            if done[row.name] == wanted[row.name]:
                 continue
-            samples = _round(bench, row, proxies, order, f"round {number + 1}/{rounds} {row.name}")
+            heading = f"round {done[row.name] + 1}/{wanted[row.name]} {row.name}"
+            samples = _round(bench, row, proxies, order, heading)
+            done[row.name] += samples is not None
             for name, sample in (samples or {}).items():
                 results[row.name][name][number] = sample
     return results
@@ -138,7 +144,20 @@ def _quiet_sample(bench, row, proxy, heading):
             if attempt == RETRIES - 1:
                 raise
             _say(f"{heading}: {proxy.name} again, {why}")
+            _await_quiet(bench)
     raise AssertionError("unreachable")
+
+
+def _await_quiet(bench):
+    """Gives what disturbed the sample time to end: until a second is quiet, or a minute is over."""
+    deadline = time.monotonic() + QUIET_PATIENCE
+    while time.monotonic() < deadline:
+        before = host.Surroundings.now()
+        time.sleep(1)
+        after = host.Surroundings.now()
+        foreign, _ = after.foreign_since(before, [os.getpid()], 1)
+        if foreign <= FOREIGN_MAX and after.steal_since(before, (bench.proxy_core, bench.load_core)) <= STEAL_MAX:
+            return
 
 
 def _say(text):

@@ -48,6 +48,8 @@ class Proxy:
         # HAProxy opens two descriptors for a connection and refuses to start where they do not fit.
         values["connections"] = min(bench.descriptors // 2 - 100, 60_000)
         values["buffering"] = "off" if kind == "sse" else "on"
+        # Without it HAProxy holds chunks back for up to 200 ms, which is no relay of events.
+        values["no_delay"] = "option http-no-delay" if kind == "sse" else ""
         config = bench.work / self.template
         config.write_text(Template((PEERS / self.template).read_text()).substitute(values))
         return {
