@@ -13,11 +13,7 @@ const STEPS: u64 = 1 << STEPS_LOG2;
 
 impl Delays {
     pub(crate) fn new() -> Delays {
-        Delays {
-            counts: vec![0; step(u64::MAX) + 1],
-            total: 0,
-            max_ns: 0,
-        }
+        Delays { counts: vec![0; step(u64::MAX) + 1], total: 0, max_ns: 0 }
     }
 
     pub(crate) fn record(&mut self, delay_ns: u64) {
@@ -56,9 +52,7 @@ fn step(value: u64) -> usize {
 /// The largest value that falls into a step.
 fn ceiling(step: usize) -> u64 {
     let (power, within) = (step as u64 / STEPS, step as u64 % STEPS);
-    (((STEPS + within + 1) as u128) << power)
-        .saturating_sub(1)
-        .min(u64::MAX.into()) as u64
+    (((STEPS + within + 1) as u128) << power).saturating_sub(1).min(u64::MAX.into()) as u64
 }
 
 #[cfg(test)]
@@ -69,10 +63,7 @@ mod tests {
     fn every_value_lies_within_a_thirtieth_of_its_step() {
         for value in (5..63).flat_map(|power| [1 << power, (1 << power) + 1, (2 << power) - 1]) {
             let ceiling = ceiling(step(value));
-            assert!(
-                ceiling >= value && ceiling - value <= value / 30,
-                "{value} {ceiling}"
-            );
+            assert!(ceiling >= value && ceiling - value <= value / 30, "{value} {ceiling}");
         }
     }
 

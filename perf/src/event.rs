@@ -51,11 +51,7 @@ impl Event {
         let (seq, rest) = take_digits(rest.strip_prefix(SEQ)?, SEQ_DIGITS)?;
         let (sent_ns, rest) = take_digits(rest.strip_prefix(SENT)?, SENT_DIGITS)?;
         let rest = rest.strip_prefix(TEXT)?.strip_prefix(text(seq))?;
-        (rest == END).then_some(Event {
-            stream,
-            seq,
-            sent_ns,
-        })
+        (rest == END).then_some(Event { stream, seq, sent_ns })
     }
 }
 
@@ -105,11 +101,7 @@ fn take_digits(bytes: &[u8], digits: usize) -> Option<(u64, &[u8])> {
 mod tests {
     use super::*;
 
-    const EVENT: Event = Event {
-        stream: 17,
-        seq: 1234,
-        sent_ns: 1_764_000_000_123_456_789,
-    };
+    const EVENT: Event = Event { stream: 17, seq: 1234, sent_ns: 1_764_000_000_123_456_789 };
 
     #[test]
     fn reads_what_it_wrote_and_keeps_the_length() {

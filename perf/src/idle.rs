@@ -127,9 +127,7 @@ fn answer_bytes(answer: &[u8]) -> io::Result<Option<usize>> {
         let status = head.lines().next().unwrap_or_default();
         return Err(io::Error::other(format!("answered with {status}")));
     }
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length:"));
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
     match length.and_then(|length| length.trim().parse::<usize>().ok()) {
         Some(length) => Ok(Some(end + 4 + length)),
         None => Err(io::Error::other("an answer without a length")),

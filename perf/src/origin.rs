@@ -9,7 +9,6 @@
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use memchr::memmem::Finder;
 use mio::net::{TcpListener, TcpStream};
@@ -30,9 +29,8 @@ pub(crate) fn run(mut settings: Settings) -> Result<(), Box<dyn Error>> {
     settings.finish()?;
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::from_std(listen(address)?);
-    poll.registry()
-        .register(&mut listener, LISTENER, Interest::READABLE)?;
-    let waker = Arc::new(Waker::new(poll.registry(), COMMANDS)?);
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    let waker = Waker::new(poll.registry(), COMMANDS)?;
     let commands = Commands::listen(move || drop(waker.wake()));
     let mut origin = Origin {
         listener,
@@ -100,13 +98,8 @@ impl Origin {
                 self.connections.push(None);
                 self.connections.len() - 1
             });
-            poll.registry()
-                .register(&mut stream, Token(index), Interest::READABLE)?;
-            let connection = Connection {
-                stream,
-                matched: 0,
-                unsent: Vec::new(),
-            };
+            poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+            let connection = Connection { stream, matched: 0, unsent: Vec::new() };
             if let Some(slot) = self.connections.get_mut(index) {
                 *slot = Some(connection);
             }
@@ -131,8 +124,7 @@ impl Origin {
         let blocked = !connection.unsent.is_empty();
         if blocked {
             let both = Interest::READABLE | Interest::WRITABLE;
-            poll.registry()
-                .reregister(&mut connection.stream, Token(index), both)?;
+            poll.registry().reregister(&mut connection.stream, Token(index), both)?;
         }
         Ok(())
     }
@@ -215,10 +207,7 @@ fn count_heads(bytes: &[u8], matched: &mut usize, head_end: &Finder<'_>) -> u64 
         count += 1;
         rest = rest.get(position + HEAD_END.len()..).unwrap_or_default();
     }
-    *matched = (1..HEAD_END.len())
-        .rev()
-        .find(|&n| rest.ends_with(&HEAD_END[..n]))
-        .unwrap_or(0);
+    *matched = (1..HEAD_END.len()).rev().find(|&n| rest.ends_with(&HEAD_END[..n])).unwrap_or(0);
     count
 }
 
@@ -241,10 +230,7 @@ mod tests {
     fn count(parts: &[&[u8]]) -> u64 {
         let finder = Finder::new(HEAD_END);
         let mut matched = 0;
-        parts
-            .iter()
-            .map(|part| count_heads(part, &mut matched, &finder))
-            .sum()
+        parts.iter().map(|part| count_heads(part, &mut matched, &finder)).sum()
     }
 
     #[test]

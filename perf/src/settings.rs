@@ -33,9 +33,7 @@ impl Settings {
     {
         match self.0.remove(name) {
             None => Ok(default),
-            Some(text) => text
-                .parse()
-                .map_err(|why| format!("--{name} {text}: {why}").into()),
+            Some(text) => text.parse().map_err(|why| format!("--{name} {text}: {why}").into()),
         }
     }
 

@@ -9,7 +9,6 @@
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use mio::net::TcpStream;
@@ -34,7 +33,7 @@ pub(crate) fn run(mut settings: Settings) -> Result<(), Box<dyn Error>> {
     settings.finish()?;
     let request = request(&path, &host);
     let mut poll = Poll::new()?;
-    let waker = Arc::new(Waker::new(poll.registry(), COMMANDS)?);
+    let waker = Waker::new(poll.registry(), COMMANDS)?;
     let commands = Commands::listen(move || drop(waker.wake()));
     let mut clients = Vec::new();
     for index in 0..streams {
@@ -42,14 +41,8 @@ pub(crate) fn run(mut settings: Settings) -> Result<(), Box<dyn Error>> {
         socket.write_all(&request)?;
         socket.set_nonblocking(true)?;
         let mut socket = TcpStream::from_std(socket);
-        poll.registry()
-            .register(&mut socket, Token(index as usize), Interest::READABLE)?;
-        clients.push(Client {
-            socket,
-            reader: StreamReader::new(),
-            last: None,
-            open: true,
-        });
+        poll.registry().register(&mut socket, Token(index as usize), Interest::READABLE)?;
+        clients.push(Client { socket, reader: StreamReader::new(), last: None, open: true });
     }
     let mut tally = Tally::new();
     let mut silent = streams;
@@ -100,9 +93,7 @@ impl Client {
                     tally.reads += 1;
                     let (now, last) = (now_ns(), &mut self.last);
                     let input = buffer.get(..count).unwrap_or_default();
-                    let outcome = self
-                        .reader
-                        .read(input, |event| tally.judge(event, last, now));
+                    let outcome = self.reader.read(input, |event| tally.judge(event, last, now));
                     if outcome.is_err() {
                         tally.malformed += 1;
                         self.close(tally);
@@ -175,15 +166,7 @@ impl Tally {
     }
 
     fn report(&self) {
-        let Tally {
-            events,
-            lost,
-            repeated,
-            malformed,
-            closed,
-            reads,
-            ..
-        } = self;
+        let Tally { events, lost, repeated, malformed, closed, reads, .. } = self;
         let seconds = self.since.elapsed().as_secs_f64();
         let gap_max_ms = self.gap_max_ns as f64 / 1e6;
         let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| self.delays.percentile_us(share));
@@ -205,12 +188,7 @@ mod tests {
         let (mut tally, mut last) = (Tally::new(), None);
         for &seq in seqs {
             let mut bytes = Vec::new();
-            Event {
-                stream: 1,
-                seq,
-                sent_ns: 1_000,
-            }
-            .put(&mut bytes);
+            Event { stream: 1, seq, sent_ns: 1_000 }.put(&mut bytes);
             tally.judge(&bytes, &mut last, 2_000 + seq);
         }
         tally
@@ -233,12 +211,7 @@ mod tests {
         let (mut tally, mut last) = (Tally::new(), None);
         for stream in [1, 2] {
             let mut bytes = Vec::new();
-            Event {
-                stream,
-                seq: stream,
-                sent_ns: 0,
-            }
-            .put(&mut bytes);
+            Event { stream, seq: stream, sent_ns: 0 }.put(&mut bytes);
             tally.judge(&bytes, &mut last, 0);
         }
         assert_eq!(tally.malformed, 1);

@@ -10,7 +10,6 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
@@ -36,9 +35,8 @@ pub(crate) fn run(mut settings: Settings) -> Result<(), Box<dyn Error>> {
     settings.finish()?;
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::from_std(listen(address)?);
-    poll.registry()
-        .register(&mut listener, LISTENER, Interest::READABLE)?;
-    let waker = Arc::new(Waker::new(poll.registry(), COMMANDS)?);
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    let waker = Waker::new(poll.registry(), COMMANDS)?;
     let commands = Commands::listen(move || drop(waker.wake()));
     let mut origin = Origin {
         listener,
@@ -125,19 +123,11 @@ impl Origin {
                 self.streams.push(None);
                 self.streams.len() - 1
             });
-            poll.registry()
-                .register(&mut socket, Token(index), Interest::READABLE)?;
+            poll.registry().register(&mut socket, Token(index), Interest::READABLE)?;
             let id = self.opened;
             self.opened = self.opened.wrapping_add(1);
             let (request, unsent) = (Vec::new(), Vec::new());
-            let stream = Stream {
-                socket,
-                request,
-                id,
-                running: false,
-                next_seq: 0,
-                unsent,
-            };
+            let stream = Stream { socket, request, id, running: false, next_seq: 0, unsent };
             if let Some(slot) = self.streams.get_mut(index) {
                 *slot = Some(stream);
             }
@@ -211,11 +201,7 @@ impl Origin {
             self.counters.held += 1;
             return;
         }
-        let event = Event {
-            stream: stream.id.into(),
-            seq: stream.next_seq,
-            sent_ns: now_ns(),
-        };
+        let event = Event { stream: stream.id.into(), seq: stream.next_seq, sent_ns: now_ns() };
         stream.next_seq += 1;
         self.scratch.clear();
         let _ = write!(self.scratch, "{EVENT_BYTES:x}\r\n");
@@ -237,12 +223,7 @@ impl Origin {
 
     fn report(&mut self) {
         let Counters { events, held, late } = std::mem::take(&mut self.counters);
-        let streams = self
-            .streams
-            .iter()
-            .flatten()
-            .filter(|stream| stream.running)
-            .count();
+        let streams = self.streams.iter().flatten().filter(|stream| stream.running).count();
         println!("{{\"events\":{events},\"held\":{held},\"late\":{late},\"streams\":{streams}}}");
     }
 }
@@ -260,8 +241,7 @@ impl Stream {
             match self.socket.read(&mut buffer) {
                 Ok(0) => return Heard::End,
                 Ok(count) if !self.running => {
-                    self.request
-                        .extend_from_slice(buffer.get(..count).unwrap_or_default());
+                    self.request.extend_from_slice(buffer.get(..count).unwrap_or_default());
                     if self.request.ends_with(b"\r\n\r\n") {
                         return Heard::Request;
                     }
@@ -276,9 +256,7 @@ impl Stream {
     /// Sends `bytes`, keeping what the socket has no room for; false if the connection is broken.
     fn send(&mut self, bytes: &[u8]) -> bool {
         match self.socket.write(bytes) {
-            Ok(written) => self
-                .unsent
-                .extend_from_slice(bytes.get(written..).unwrap_or_default()),
+            Ok(written) => self.unsent.extend_from_slice(bytes.get(written..).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.unsent.extend_from_slice(bytes);
             }

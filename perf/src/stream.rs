@@ -42,10 +42,7 @@ const PARTIAL_BYTES_MAX: usize = 16 * 1024;
 
 impl StreamReader {
     pub(crate) fn new() -> StreamReader {
-        StreamReader {
-            state: State::Head,
-            partial: Vec::new(),
-        }
+        StreamReader { state: State::Head, partial: Vec::new() }
     }
 
     /// Takes what was received and hands every event that ended in it to `event`, with its empty
@@ -68,11 +65,7 @@ impl StreamReader {
                     let (data, after) = rest.split_at(count);
                     self.read_body(data, &mut event)?;
                     let left = left - count as u64;
-                    self.state = if left > 0 {
-                        State::ChunkData(left)
-                    } else {
-                        State::ChunkEnd
-                    };
+                    self.state = if left > 0 { State::ChunkData(left) } else { State::ChunkEnd };
                     after
                 }
                 State::ChunkEnd => match rest {
@@ -104,15 +97,9 @@ impl StreamReader {
             return Err(Fault::Status);
         }
         let chunked = memmem::find(&head, b"\r\ntransfer-encoding: chunked").is_some();
-        self.state = if chunked {
-            State::ChunkSize(0)
-        } else {
-            State::Plain
-        };
+        self.state = if chunked { State::ChunkSize(0) } else { State::Plain };
         self.partial.clear();
-        Ok(ControlFlow::Break(
-            input.get(end + 4 - before..).unwrap_or_default(),
-        ))
+        Ok(ControlFlow::Break(input.get(end + 4 - before..).unwrap_or_default()))
     }
 
     fn read_size<'a>(&mut self, size: u64, input: &'a [u8]) -> Result<&'a [u8], Fault> {
@@ -122,11 +109,7 @@ impl StreamReader {
             size = match (byte, char::from(byte).to_digit(16)) {
                 (b'\r', _) => continue,
                 (b'\n', _) => {
-                    self.state = if size == 0 {
-                        State::Done
-                    } else {
-                        State::ChunkData(size)
-                    };
+                    self.state = if size == 0 { State::Done } else { State::ChunkData(size) };
                     return Ok(rest);
                 }
                 (_, Some(digit)) if size < 1 << 32 => size * 16 + u64::from(digit),
@@ -186,11 +169,7 @@ mod tests {
     fn reads_the_same_events_at_every_split_point() {
         for split in 0..=CHUNKED.len() {
             let (first, second) = CHUNKED.split_at(split);
-            assert_eq!(
-                events(&[first, second]).unwrap(),
-                EVENTS,
-                "split at {split}"
-            );
+            assert_eq!(events(&[first, second]).unwrap(), EVENTS, "split at {split}");
         }
         let bytes: Vec<&[u8]> = CHUNKED.chunks(1).collect();
         assert_eq!(events(&bytes).unwrap(), EVENTS);

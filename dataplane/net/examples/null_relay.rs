@@ -223,14 +223,7 @@ impl Relay<'_> {
             if result > 0 {
                 self.counters.receives += 1;
                 self.inspect(slot, buffer, result as usize);
-                self.forward(
-                    slot,
-                    Chunk {
-                        buffer,
-                        start: 0,
-                        end: result as u16,
-                    },
-                )?;
+                self.forward(slot, Chunk { buffer, start: 0, end: result as u16 })?;
             } else {
                 self.buffers.give_back(buffer);
             }
@@ -364,10 +357,7 @@ impl Relay<'_> {
 
     /// Sends what `slot` gave to the other socket of its pair.
     fn push_send(&mut self, slot: u32, chunk: Chunk, flags: i32) -> io::Result<()> {
-        let (start, bytes) = (
-            self.buffers.address(chunk),
-            u32::from(chunk.end - chunk.start),
-        );
+        let (start, bytes) = (self.buffers.address(chunk), u32::from(chunk.end - chunk.start));
         let entry = opcode::Send::new(Fixed(slot ^ 1), start, bytes)
             .flags(flags | libc::MSG_NOSIGNAL)
             .build();
@@ -405,11 +395,9 @@ impl Relay<'_> {
             self.submitter.submit_and_wait(1)
         } else if self.options.min_wait_us > 0 {
             let patience = Timespec::new().sec(1);
-            let wait = SubmitArgs::new()
-                .min_wait_usec(self.options.min_wait_us)
-                .timespec(&patience);
-            self.submitter
-                .submit_with_args(sends + self.options.batch, &wait)
+            let wait =
+                SubmitArgs::new().min_wait_usec(self.options.min_wait_us).timespec(&patience);
+            self.submitter.submit_with_args(sends + self.options.batch, &wait)
         } else {
             self.submitter.submit_and_wait(sends + 1)
         };
@@ -443,12 +431,7 @@ impl Buffers {
         unsafe {
             submitter.register_buf_ring_with_flags(entries as u64, count, BUFFER_GROUP, 0)?;
         }
-        let mut buffers = Buffers {
-            entries,
-            arena,
-            mask: count - 1,
-            tail: 0,
-        };
+        let mut buffers = Buffers { entries, arena, mask: count - 1, tail: 0 };
         (0..count).for_each(|buffer| buffers.give_back(buffer));
         buffers.publish();
         Ok(buffers)
@@ -456,11 +439,7 @@ impl Buffers {
 
     /// Queues a buffer for the kernel, visible to it from the next [`Buffers::publish`] on.
     fn give_back(&mut self, buffer: u16) {
-        let address = self.address(Chunk {
-            buffer,
-            start: 0,
-            end: 0,
-        }) as u64;
+        let address = self.address(Chunk { buffer, start: 0, end: 0 }) as u64;
         let index = usize::from(self.tail & self.mask);
         // SAFETY: the index is masked to the ring's length.
         let entry = unsafe { self.entries.add(index) };
@@ -487,11 +466,7 @@ impl Buffers {
     }
 
     fn bytes(&self, buffer: u16, length: usize) -> &[u8] {
-        let start = self.address(Chunk {
-            buffer,
-            start: 0,
-            end: 0,
-        });
+        let start = self.address(Chunk { buffer, start: 0, end: 0 });
         // SAFETY: the kernel has written `length` bytes there, and writes again only after the
         // buffer is given back, which takes `&mut self`.
         unsafe { std::slice::from_raw_parts(start, length) }
@@ -529,10 +504,7 @@ fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
 
 /// The file table may not be larger than the limit of open files.
 fn raise_descriptor_limit() {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: writes one rlimit into a local.
     unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
     limit.rlim_cur = limit.rlim_max;
