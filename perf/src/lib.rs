@@ -1,1 +1,0 @@
-//! Whole-system load: null relay, SSE load, measuring.
