@@ -105,8 +105,7 @@ fn open<N: Net>(worker: &Rc<Worker<N>>, handed: Handed<N::Incoming>) {
 /// Tells a client that there is no room for it, without reading what it has to say.
 async fn turn_away<N: Net>(worker: Rc<Worker<N>>, stream: N::Stream) {
     let body = refusal_body(Reason::ConnectionsOverLimit);
-    let answer =
-        Answer::refusal(Reason::ConnectionsOverLimit, &body, worker.net.unix_us());
+    let answer = Answer::refusal(Reason::ConnectionsOverLimit, &body, worker.net.unix_us());
     let mut bytes = worker.take_buffer();
     answer.put(&mut bytes, false, true, false);
     stream.send_copy(&bytes);

@@ -30,10 +30,6 @@ impl<N: Net> Dialed<N> {
         self.half.as_mut()
     }
 
-    pub(crate) fn endpoint(&self) -> &Rc<Endpoint<N>> {
-        &self.place.endpoint
-    }
-
     pub(crate) fn upstream(&self) -> &Rc<UpstreamState<N>> {
         &self.place.upstream
     }

@@ -4,7 +4,10 @@
 
 use std::rc::Rc;
 
-use config::snapshot::{Action, BalanceKey, Listener, Redirect, Respond, Route, Snapshot};
+use config::snapshot::{
+    Action, BalanceKey, Listener, Redirect, RedirectPath, RedirectQuery, RedirectScheme, Respond,
+    Route, Snapshot,
+};
 use net::{Instant, Net};
 use policy::balance::stable_hash;
 use policy::route::RouteQuery;
@@ -136,7 +139,8 @@ async fn forward<N: Net, C: ClientHalf>(
     plan: &mut Plan<N>,
     record: &mut Record<N>,
 ) -> Result<(), Reason> {
-    let retries = plan.snapshot.get().and_then(|s| s.routes.get(plan.route)).map_or(0, |r| r.retries);
+    let retries =
+        plan.snapshot.get().and_then(|s| s.routes.get(plan.route)).map_or(0, |r| r.retries);
     let mut tried = 0;
     let mut reuse = true;
     let mut failures = 0;
@@ -152,7 +156,8 @@ async fn forward<N: Net, C: ClientHalf>(
         record.attempts = record.attempts.saturating_add(1);
         record.set_endpoint(&endpoint.label);
         let bit = UpstreamState::bit(&endpoint);
-        let mut dialed = match dial(&worker.net, &plan.upstream, endpoint, reuse, plan.total).await {
+        let mut dialed = match dial(&worker.net, &plan.upstream, endpoint, reuse, plan.total).await
+        {
             Ok(dialed) => dialed,
             Err(reason) if is_worth_another(reason) => {
                 worker.metrics.upstream_connect_failed(plan.upstream.slot());
@@ -266,9 +271,7 @@ fn balance_key<N: Net>(
     let plan = upstream.plan();
     let bytes = request.bytes();
     match plan.balance.key.as_ref()? {
-        BalanceKey::Header(name) => {
-            request.head.find_name(bytes, name.as_bytes()).map(stable_hash)
-        }
+        BalanceKey::Header(name) => request.head.find_name(bytes, name.as_bytes()).map(stable_hash),
         BalanceKey::ClientIp => match cx.peer.get()?.ip() {
             std::net::IpAddr::V4(ip) => Some(stable_hash(&ip.octets())),
             std::net::IpAddr::V6(ip) => Some(stable_hash(&ip.octets())),
@@ -336,13 +339,28 @@ fn answer_redirect<N: Net, C: ClientHalf>(
     let (head, bytes) = (&request.head, request.bytes());
     let authority = head.authority.of(bytes);
     if redirect.scheme.is_some() || redirect.host.is_some() {
-        location.extend_from_slice(redirect.scheme.as_deref().unwrap_or("http").as_bytes());
-        location.extend_from_slice(b"://");
+        location.extend_from_slice(match redirect.scheme {
+            Some(RedirectScheme::Http) => b"http://",
+            Some(RedirectScheme::Https) => b"https://",
+            // The request's own.
+            None => b"//",
+        });
         location.extend_from_slice(redirect.host.as_deref().map_or(authority, str::as_bytes));
     }
     let path = head.path.of(bytes);
-    location.extend_from_slice(redirect.path.as_deref().map_or(path, str::as_bytes));
-    if redirect.keep_query
+    match &redirect.path {
+        RedirectPath::Keep => location.extend_from_slice(path),
+        RedirectPath::Full(path) => location.extend_from_slice(path.as_bytes()),
+        RedirectPath::Prefix { matched, replacement } => {
+            let rest = path.strip_prefix(matched.as_bytes()).unwrap_or(path);
+            location.extend_from_slice(replacement.as_bytes());
+            location.extend_from_slice(rest);
+            if !location.ends_with(b"/") && rest.is_empty() && replacement.is_empty() {
+                location.push(b'/');
+            }
+        }
+    }
+    if redirect.query == RedirectQuery::Keep
         && let Some(query) = head.query
     {
         location.push(b'?');

@@ -135,7 +135,8 @@ impl RequestForwarding<'_> {
         host: &[u8],
         client: IpAddr,
     ) {
-        let trusted = |id| head.find(id).filter(|_| self.forwarded.trust).map(|f| f.value.of(bytes));
+        let trusted =
+            |id| head.find(id).filter(|_| self.forwarded.trust).map(|f| f.value.of(bytes));
         out.extend_from_slice(b"X-Forwarded-For: ");
         if self.forwarded.trust {
             for field in head.fields.iter().filter(|f| f.id == FieldId::XForwardedFor) {

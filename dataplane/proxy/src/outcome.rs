@@ -45,7 +45,11 @@ struct LogFields {
 const LOGGED_TARGET_MAX: usize = 2048;
 
 impl<N: Net> Record<N> {
-    pub(crate) fn begin(worker: &Rc<Worker<N>>, cx: &Rc<SessionContext>, request: &Request) -> Self {
+    pub(crate) fn begin(
+        worker: &Rc<Worker<N>>,
+        cx: &Rc<SessionContext>,
+        request: &Request,
+    ) -> Self {
         let log = worker.logs_access().then(|| {
             let (head, bytes) = (&request.head, request.bytes());
             let target = head.target.of(bytes);

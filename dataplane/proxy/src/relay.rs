@@ -294,8 +294,7 @@ impl Flow {
         plan: &Plan<N>,
         now: Instant,
     ) -> Attempt {
-        let is_closed =
-            matches!(error, HalfError::Net(NetError::Closed | NetError::Reset));
+        let is_closed = matches!(error, HalfError::Net(NetError::Closed | NetError::Reset));
         let is_whole = self.body_bytes == 0;
         if is_closed && is_reused && !has_answered && is_whole && is_repeatable(plan.start.method) {
             return Attempt::Stale;

@@ -67,7 +67,7 @@ pub(crate) async fn serve_connection<N: Net>(
     cx: Rc<SessionContext>,
 ) {
     let _open = worker.connection_opened(cx.listener_slot);
-    let mut client = H1Client::new(stream, cx.peer.get());
+    let mut client = H1Client::new(stream);
     client.set_deadline(Some(worker.net.now() + cx.timeouts.head));
     if cx.listener.proxy_protocol != ProxyProtocol::Off
         && let Err(reason) = Box::pin(read_preamble(&mut client, &cx)).await
@@ -86,7 +86,7 @@ pub(crate) async fn serve_connection<N: Net>(
             }
             Err(reason) => {
                 worker.return_request(request);
-                refuse_head(&worker, &cx, &mut client, reason, is_first);
+                refuse_head(&worker, &cx, &mut client, reason);
                 break;
             }
         }
@@ -111,8 +111,7 @@ async fn read_head<N: Net>(
     request: &mut Request,
     is_first: bool,
 ) -> Result<HeadRead, Reason> {
-    let limits =
-        HeadLimits { head_bytes_max: cx.limits.head_bytes, fields_max: cx.limits.fields };
+    let limits = HeadLimits { head_bytes_max: cx.limits.head_bytes, fields_max: cx.limits.fields };
     let mut has_begun = is_first || client.has_pending();
     let wait = if has_begun { cx.timeouts.head } else { cx.timeouts.keepalive };
     client.set_deadline(Some(worker.net.now() + wait));
@@ -192,9 +191,7 @@ fn refuse_head<N: Net>(
     cx: &SessionContext,
     client: &mut H1Client<N::Stream>,
     reason: Reason,
-    is_first: bool,
 ) {
-    let _ = is_first;
     client.end_after_this();
     if reason == Reason::ClientGone {
         record_refusal(worker, cx, reason, 0);

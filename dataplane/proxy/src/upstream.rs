@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use config::order::NameTable;
-use config::snapshot::{DelayedAck, EndpointAddress, Upstream};
+use config::snapshot::{DelayedAck, EndpointAddress, NameTable, Upstream};
 use net::{Address, Instant, Net, Stream};
 use policy::balance::{Balancer, EndpointLoad};
 
@@ -273,9 +272,8 @@ fn addresses(plan: &Upstream, names: &NameTable) -> Vec<(Address, u32)> {
             }
             EndpointAddress::Name { host, port } => {
                 let resolved: &[IpAddr] = names.names.get(host).map_or(&[], Vec::as_slice);
-                let each = |ip: &IpAddr| {
-                    (Address::Tcp(SocketAddr::new(*ip, *port)), endpoint.weight)
-                };
+                let each =
+                    |ip: &IpAddr| (Address::Tcp(SocketAddr::new(*ip, *port)), endpoint.weight);
                 addresses.extend(resolved.iter().map(each));
             }
         }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use config::order::{NameTable, Order};
-use config::snapshot::Snapshot;
+use config::order::Order;
+use config::snapshot::{NameTable, Snapshot};
 use net::{BoundSocket, Mailbox, Net, Post};
 use telemetry::access_log::AccessLogWriter;
 use telemetry::{Outcome, WorkerMetrics, WorkerStatus};

@@ -1,6 +1,5 @@
 //! The client's half on HTTP/1.1.
 
-use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
 use net::{Chunk, Instant, NetError, Stream};
@@ -16,7 +15,6 @@ use crate::half::{ClientHalf, HalfError, Piece, Request, ResponseStart};
 /// A client's connection; serves one exchange after the other.
 pub(crate) struct H1Client<S> {
     stream: S,
-    peer: Option<SocketAddr>,
     /// Received and not yet consumed.
     pending: Chunk,
     body: BodyReader,
@@ -39,10 +37,9 @@ pub(crate) enum HeadRead {
 }
 
 impl<S: Stream> H1Client<S> {
-    pub(crate) fn new(stream: S, peer: Option<SocketAddr>) -> H1Client<S> {
+    pub(crate) fn new(stream: S) -> H1Client<S> {
         H1Client {
             stream,
-            peer,
             pending: Chunk::EMPTY,
             body: BodyReader::Done,
             writer: BodyWriter::Nothing,
@@ -55,15 +52,6 @@ impl<S: Stream> H1Client<S> {
 
     pub(crate) fn stream(&self) -> &S {
         &self.stream
-    }
-
-    /// The client's address, from the socket or from the PROXY preamble.
-    pub(crate) fn peer(&self) -> Option<SocketAddr> {
-        self.peer
-    }
-
-    pub(crate) fn set_peer(&mut self, peer: SocketAddr) {
-        self.peer = Some(peer);
     }
 
     /// Received bytes that no request has claimed yet.
