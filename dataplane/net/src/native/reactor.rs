@@ -448,11 +448,21 @@ impl<K: Kernel> Reactor<K> {
                 lent.target = (lent.target * 2).min(lent.max);
             }
             libc::EINTR | libc::EAGAIN => self.arm_recv(id.slot),
-            _ => {
-                connection.failure.get_or_insert(NetError::from_errno(errno));
-                connection.wake_reader();
-                connection.wake_writer();
-            }
+            _ => self.fail(id, NetError::from_errno(errno)),
+        }
+    }
+
+    /// The stream is of no more use: what is queued is dropped, whoever waits is woken.
+    fn fail(&mut self, id: StreamId, error: NetError) {
+        let connection = &mut self.connections[id.slot as usize];
+        connection.failure.get_or_insert(error);
+        connection.queued_bytes = 0;
+        connection.wake_reader();
+        connection.wake_writer();
+        if connection.outbox.as_ref().is_some_and(|outbox| !outbox.is_flying())
+            && let Some(outbox) = connection.outbox.take()
+        {
+            self.recycle(outbox);
         }
     }
 
@@ -489,9 +499,7 @@ impl<K: Kernel> Reactor<K> {
             .outbox
             .get_or_insert_with(|| self.outboxes.pop().unwrap_or_else(Outbox::new));
         if !push(outbox, &self.pages) {
-            connection.failure = Some(NetError::BuffersExhausted);
-            connection.wake_reader();
-            connection.wake_writer();
+            self.fail(id, NetError::BuffersExhausted);
             return;
         }
         connection.queued_bytes = connection.queued_bytes.saturating_add(bytes as u32);
@@ -575,9 +583,12 @@ impl<K: Kernel> Reactor<K> {
         self.counters.sent_bytes.add(sent as u64);
         connection.queued_bytes = connection.queued_bytes.saturating_sub(sent as u32);
         if result < 0 && !matches!(-result, libc::EAGAIN | libc::EINTR) {
-            connection.failure.get_or_insert(NetError::from_errno(-result));
-            connection.wake_reader();
-            connection.wake_writer();
+            self.fail(id, NetError::from_errno(-result));
+            return;
+        }
+        if connection.failure.is_some() {
+            let failure = connection.failure.unwrap_or(NetError::Closed);
+            self.fail(id, failure);
             return;
         }
         if connection.queued_bytes < connection.drain_below {

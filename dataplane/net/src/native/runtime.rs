@@ -100,20 +100,21 @@ impl Runtime {
         let inner = &self.inner;
         let _current = inner.executor.enter();
         let result = Rc::new(Cell::new(None));
-        let (done, own) = (Rc::clone(&result), Rc::clone(inner));
+        let done = Rc::clone(&result);
         let main = main(RingNet { inner: Rc::clone(inner) });
         inner.is_done.set(false);
+        let ended = EndOfMain(Rc::clone(inner));
         inner.executor.spawn(Box::pin(async move {
+            let _ended = ended;
             done.set(Some(main.await));
-            own.is_done.set(true);
         }));
         let mut load = Load::default();
-        loop {
+        while !inner.is_done.get() {
             self.turn(&mut load);
-            if let Some(result) = result.take() {
-                return result;
-            }
-            assert!(inner.executor.alive() > 0, "the main task panicked; its message stands above");
+        }
+        match result.take() {
+            Some(result) => result,
+            None => panic!("the main task panicked; its message stands above"),
         }
     }
 
@@ -147,7 +148,8 @@ impl Runtime {
         reactor.kernel.enter(wait);
         let after = monotonic_now();
         load.note(before.since(inner.now.get()), after.since(before));
-        inner.counters.tasks_alive.set(inner.executor.alive());
+        // The main task is not one of those that were spawned.
+        inner.counters.tasks_alive.set(inner.executor.alive().saturating_sub(1));
         reactor.publish_counters();
         inner.now.set(after);
         if after.since(inner.unix_us_at.get().0) >= CLOCK_CHECK {
@@ -183,6 +185,7 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         let _current = self.inner.executor.enter();
         self.inner.executor.clear();
+        self.inner.counters.tasks_alive.set(0);
         let mut reactor = self.inner.reactor.borrow_mut();
         reactor.close_all();
         for _ in 0..CLOSE_TURNS_MAX {
@@ -198,6 +201,15 @@ impl Drop for Runtime {
         if reactor.operations() > 0 {
             std::mem::forget(Rc::clone(&self.inner));
         }
+    }
+}
+
+/// Tells the loop that the main task is gone, by its end or by a panic.
+struct EndOfMain(Rc<Inner>);
+
+impl Drop for EndOfMain {
+    fn drop(&mut self) {
+        self.0.is_done.set(true);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The native runtime against the real kernel; skipped, with a word, where io_uring is refused.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::time::Duration;
 
 use super::Runtime;
@@ -8,6 +8,35 @@ use crate::{
     Address, BindOptions, BoundSocket, Chunk, ConnectOptions, Net, NetError, Options, Stream,
     StreamExt,
 };
+
+mod contract {
+    use super::*;
+
+    /// The contract of all runtimes, over loopback TCP.
+    struct Loopback;
+
+    impl crate::contract::Host for Loopback {
+        type Net = super::super::RingNet;
+
+        fn run<T: 'static, F: Future<Output = T> + 'static>(
+            &self,
+            options: Options,
+            main: impl FnOnce(Self::Net) -> F + 'static,
+        ) -> T {
+            Runtime::new(&options).unwrap().run(main)
+        }
+
+        fn bind(&self, options: &BindOptions) -> BoundSocket {
+            BoundSocket::bind(&Address::Tcp(([127, 0, 0, 1], 0).into()), options).unwrap()
+        }
+
+        fn nobody(&self) -> Address {
+            self.bind(&BindOptions::default()).address().clone()
+        }
+    }
+
+    crate::net_contract!(Loopback);
+}
 
 fn runtime() -> Option<Runtime> {
     let options = Options { streams_max: 1024, seed: Some(1), ..Options::default() };
