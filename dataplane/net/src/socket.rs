@@ -8,7 +8,7 @@ use std::path::Path;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::{Address, ConnectOptions};
+use crate::Address;
 
 /// How a listening socket is set up. Accepted sockets inherit these options.
 #[derive(Clone, Debug)]
@@ -119,14 +119,11 @@ fn is_abandoned(path: &Path) -> bool {
 }
 
 /// A socket ready to be connected: non-blocking, with our options.
-pub(crate) fn new_for_connect(to: &Address, options: ConnectOptions) -> io::Result<Socket> {
+pub(crate) fn new_for_connect(to: &Address) -> io::Result<Socket> {
     match to {
         Address::Tcp(at) => {
             let socket = Socket::new(Domain::for_address(*at), Type::STREAM, Some(Protocol::TCP))?;
             socket.set_tcp_nodelay(true)?;
-            if options.delayed_ack {
-                socket.set_tcp_quickack(false)?;
-            }
             socket.set_nonblocking(true)?;
             Ok(socket)
         }
@@ -136,6 +133,12 @@ pub(crate) fn new_for_connect(to: &Address, options: ConnectOptions) -> io::Resu
             Ok(socket)
         }
     }
+}
+
+/// Keeps delayed ACKs on a connected socket; see [`crate::ConnectOptions::delayed_ack`]. Before the
+/// handshake is over the kernel would forget it. Refusals, as of unix sockets, cost nothing.
+pub(crate) fn delay_acks(socket: &impl std::os::fd::AsFd) {
+    let _ = socket2::SockRef::from(socket).set_tcp_quickack(false);
 }
 
 /// The kernel's form of an address.

@@ -58,6 +58,8 @@ pub(super) struct Connection {
     pub(super) operations: u8,
     pub(super) end_of_stream: bool,
     pub(super) is_dirty: bool,
+    /// Once connected, delayed ACKs are to be kept.
+    pub(super) delays_acks: bool,
     pub(super) failure: Option<NetError>,
     /// Unread bytes.
     pub(super) unread_bytes: u32,
@@ -91,6 +93,7 @@ impl Connection {
             operations: 0,
             end_of_stream: false,
             is_dirty: false,
+            delays_acks: false,
             failure: None,
             unread_bytes: 0,
             queued_bytes: 0,

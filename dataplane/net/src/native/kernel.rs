@@ -30,6 +30,9 @@ pub(super) enum Op {
     Connect { slot: u32, address: *const libc::sockaddr, len: libc::socklen_t },
     /// Makes the descriptor at `fd` a direct one; the pointer stays valid until the next enter.
     Install { slot: u32, fd: *const RawFd },
+    /// Keeps delayed ACKs on a connected TCP socket (kernel 6.7; older ones refuse, which costs
+    /// nothing).
+    DelayAcks { slot: u32 },
     /// Ends the sending direction.
     ShutdownWrite { slot: u32 },
     /// Closes a direct descriptor.

@@ -161,7 +161,7 @@ impl<K: Kernel> Reactor<K> {
     ) -> Result<StreamId, NetError> {
         let address = crate::socket::kernel_address(to).map_err(|e| NetError::from_io(&e))?;
         let socket =
-            crate::socket::new_for_connect(to, options).map_err(|e| NetError::from_io(&e))?;
+            crate::socket::new_for_connect(to).map_err(|e| NetError::from_io(&e))?;
         let id = self.new_slot(Phase::Connecting)?;
         self.counters.connects.add(1);
         self.install(id.slot, OwnedFd::from(socket));
@@ -170,6 +170,7 @@ impl<K: Kernel> Reactor<K> {
             Op::Connect { slot: id.slot, address: address.as_ptr().cast(), len: address.len() };
         let connection = &mut self.connections[id.slot as usize];
         connection.connecting = Some(address);
+        connection.delays_acks = options.delayed_ack;
         connection.operations += 1;
         self.operations += 1;
         self.kernel.push(op, token(Kind::Connect, id));
@@ -963,6 +964,9 @@ impl<K: Kernel> Reactor<K> {
         }
         connection.phase = Phase::Open;
         connection.deadline = None;
+        if connection.delays_acks {
+            self.kernel.push(Op::DelayAcks { slot: id.slot }, Token::SILENT);
+        }
         self.arm_recv(id.slot);
     }
 

@@ -161,6 +161,14 @@ fn entry_for(op: Op) -> squeue::Entry {
         Op::Install { slot, fd } => {
             opcode::FilesUpdate::new(fd, 1).offset(slot as i32).build().flags(silent)
         }
+        Op::DelayAcks { slot } => {
+            static OFF: libc::c_int = 0;
+            let (level, name) = (libc::IPPROTO_TCP as u32, libc::TCP_QUICKACK as u32);
+            let bytes = size_of::<libc::c_int>() as u32;
+            opcode::SetSockOpt::new(Fixed(slot), level, name, (&raw const OFF).cast(), bytes)
+                .build()
+                .flags(silent)
+        }
         Op::ShutdownWrite { slot } => {
             opcode::Shutdown::new(Fixed(slot), libc::SHUT_WR).build().flags(silent)
         }

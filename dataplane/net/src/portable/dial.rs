@@ -27,7 +27,7 @@ pub(super) async fn connect(
             return Err(NetError::Exhausted);
         }
         worker.counters.connects.add(1);
-        let socket = new_for_connect(to, options).map_err(|error| NetError::from_io(&error))?;
+        let socket = new_for_connect(to).map_err(|error| NetError::from_io(&error))?;
         let connected = match socket.connect(&address) {
             Ok(()) => true,
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => false,
@@ -48,6 +48,9 @@ pub(super) async fn connect(
             stream.set_deadline(Some(deadline));
             std::future::poll_fn(|cx| stream.poll_connected(cx)).await?;
             stream.set_deadline(None);
+        }
+        if options.delayed_ack {
+            stream.delay_acks();
         }
         return Ok(stream);
     }

@@ -31,6 +31,11 @@ impl PortableStream {
         Ok(PortableStream { worker: Rc::clone(worker), socket })
     }
 
+    /// Keeps TCP's delayed ACKs on the connected socket.
+    pub(super) fn delay_acks(&self) {
+        crate::socket::delay_acks(&self.socket.fd());
+    }
+
     #[cfg(test)]
     pub(super) fn socket_is_readable(&self) -> bool {
         self.socket.is_readable()
