@@ -1,1 +1,1 @@
-//! In-process benches: codecs and router.
+//! In-process benches: `cargo bench -p benches`. What they run on stands in `benches/`.

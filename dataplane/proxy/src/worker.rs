@@ -100,6 +100,7 @@ pub(crate) struct Worker<N: Net> {
     connections_max: Cell<u32>,
     listeners: RefCell<Vec<u32>>,
     balance: Arc<Balance<N::Incoming>>,
+    #[expect(clippy::vec_box, reason = "sessions hold them boxed, so moving one in is a pointer")]
     requests: RefCell<Vec<Box<Request>>>,
     buffers: RefCell<Vec<Vec<u8>>>,
     access_log: Option<RefCell<AccessLogWriter>>,

@@ -92,6 +92,11 @@ impl Runtime {
         self.features
     }
 
+    /// The runtime's counters.
+    pub fn counters(&self) -> Arc<NetCounters> {
+        Arc::clone(&self.inner.counters)
+    }
+
     /// Runs `main` and all that it spawns, until `main` is done.
     pub fn run<T: 'static, F: Future<Output = T> + 'static>(
         &self,

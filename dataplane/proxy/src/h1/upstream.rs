@@ -16,6 +16,7 @@ pub(crate) struct H1Upstream<S> {
     pending: Chunk,
     body: BodyReader,
     /// A head that did not come in one piece.
+    #[expect(clippy::box_collection, reason = "eight bytes in each idle stream, not 24")]
     collected: Option<Box<Vec<u8>>>,
     writer: BodyWriter,
     method: Method,
