@@ -23,13 +23,14 @@ pub struct Handed<I> {
 pub(crate) async fn accept_all<N: Net>(
     worker: Rc<Worker<N>>,
     listening: N::Listener,
-    listener: Arc<Listener>,
+    mut listener: Arc<Listener>,
+    serial: u64,
 ) {
     loop {
         let accepted = {
             let mut stop = worker.listener_stops.guard();
             std::future::poll_fn(|cx| {
-                if worker.is_draining() || !worker.has_listener(listener.slot) {
+                if worker.is_draining() || !worker.has_listener(listener.slot, serial) {
                     return std::task::Poll::Ready(None);
                 }
                 stop.register(cx.waker());
@@ -40,7 +41,13 @@ pub(crate) async fn accept_all<N: Net>(
         };
         match accepted {
             None => return,
-            Some(Ok((incoming, peer))) => place(&worker, incoming, peer, &listener),
+            Some(Ok((incoming, peer))) => {
+                // New limits and timeouts hold for connections that come after them.
+                if let Some(current) = worker.listener(listener.slot) {
+                    listener = current;
+                }
+                place(&worker, incoming, peer, &listener);
+            }
             Some(Err(_)) => return,
         }
     }

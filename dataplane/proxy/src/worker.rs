@@ -8,7 +8,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use config::order::Order;
-use config::snapshot::{NameTable, Snapshot};
+use config::snapshot::{Listener, NameTable, Snapshot};
 use net::{BoundSocket, Mailbox, Net, Post};
 use telemetry::access_log::AccessLogWriter;
 use telemetry::{Outcome, WorkerMetrics, WorkerStatus};
@@ -98,7 +98,10 @@ pub(crate) struct Worker<N: Net> {
     connections: RefCell<Vec<u32>>,
     connections_open: Cell<u32>,
     connections_max: Cell<u32>,
-    listeners: RefCell<Vec<u32>>,
+    /// Listeners that accept, each by its slot and a serial number: a listener may come back on
+    /// another address before the task of the old one has noticed.
+    listeners: RefCell<Vec<(u32, u64)>>,
+    listener_serial: Cell<u64>,
     balance: Arc<Balance<N::Incoming>>,
     #[expect(clippy::vec_box, reason = "sessions hold them boxed, so moving one in is a pointer")]
     requests: RefCell<Vec<Box<Request>>>,
@@ -132,6 +135,7 @@ pub async fn run<N: Net>(net: N, setup: WorkerSetup<N>) {
         connections_open: Cell::new(0),
         connections_max: Cell::new(u32::MAX),
         listeners: RefCell::default(),
+        listener_serial: Cell::new(0),
         balance: setup.balance,
         requests: RefCell::default(),
         buffers: RefCell::default(),
@@ -156,7 +160,7 @@ async fn obey<N: Net>(worker: &Rc<Worker<N>>, mut orders: Mailbox<Orders>, worke
             Order::Names(names) => worker.adopt_names(names),
             Order::Listen(slot, socket) => worker.listen(slot, socket),
             Order::Unlisten(slot) => {
-                worker.listeners.borrow_mut().retain(|&known| known != slot);
+                worker.listeners.borrow_mut().retain(|&(known, _)| known != slot);
                 worker.listener_stops.wake_all();
             }
             Order::Drain => return drain(worker).await,
@@ -236,17 +240,22 @@ impl<N: Net> Worker<N> {
     }
 
     fn listen(self: &Rc<Self>, slot: u32, socket: BoundSocket) {
-        let handle = self.snapshot();
-        let listener = handle
-            .get()
-            .and_then(|snapshot| snapshot.listeners.iter().find(|l| l.slot == slot).cloned());
-        let (Some(listener), Ok(listening)) = (listener, self.net.listen(socket)) else { return };
-        self.listeners.borrow_mut().push(slot);
-        self.net.spawn(accept_all(Rc::clone(self), listening, listener));
+        let (Some(listener), Ok(listening)) = (self.listener(slot), self.net.listen(socket)) else {
+            return;
+        };
+        let serial = self.listener_serial.get();
+        self.listener_serial.set(serial + 1);
+        self.listeners.borrow_mut().push((slot, serial));
+        self.net.spawn(accept_all(Rc::clone(self), listening, listener, serial));
     }
 
-    pub(crate) fn has_listener(&self, slot: u32) -> bool {
-        self.listeners.borrow().contains(&slot)
+    pub(crate) fn has_listener(&self, slot: u32, serial: u64) -> bool {
+        self.listeners.borrow().contains(&(slot, serial))
+    }
+
+    /// The listener as the snapshot in force has it.
+    pub(crate) fn listener(&self, slot: u32) -> Option<Arc<Listener>> {
+        self.snapshot().get()?.listeners.iter().find(|listener| listener.slot == slot).cloned()
     }
 
     pub(crate) fn snapshot(&self) -> SnapshotHandle {
