@@ -17,6 +17,7 @@ pub mod span;
 pub mod sse;
 pub mod status;
 pub mod upgrade;
+pub mod websocket;
 
 pub use error::HeadError;
 pub use field::{Field, FieldId};
