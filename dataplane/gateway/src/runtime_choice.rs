@@ -29,8 +29,7 @@ pub(crate) fn choose(
         Ok(features) => {
             let with = |is: bool, name: &str| if is { format!(", {name}") } else { String::new() };
             let why = format!(
-                "io_uring with {} completions{}{}",
-                features.completions,
+                "io_uring{}{}",
                 with(features.no_sqarray, "no sqarray"),
                 with(features.min_wait, "min-wait"),
             );

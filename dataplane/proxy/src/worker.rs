@@ -31,12 +31,19 @@ const POOLED_BYTES_MAX: usize = 16 * 1024;
 /// A sibling is less busy if we have more than 5/4 of its connections and this many more.
 const REHOME_SLACK: u32 = 8;
 
+/// Listeners counted each for itself: twice what one configuration may hold.
+const LISTENER_SLOTS: usize = 8192;
+
 /// Orders from the control thread.
 pub type Orders = Order<BoundSocket>;
 
 /// The load of every worker, for re-homing at accept.
+///
+/// And what listeners have open on all workers together: written when a connection comes or goes,
+/// never by a request.
 pub struct Balance<I: Send> {
     loads: Vec<Load>,
+    by_listener: Box<[AtomicU32]>,
     posts: Vec<Post<Handed<I>>>,
 }
 
@@ -49,7 +56,19 @@ impl<I: Send> Balance<I> {
     /// For workers that take what is handed to them through `posts`.
     pub fn new(posts: Vec<Post<Handed<I>>>) -> Arc<Balance<I>> {
         let loads = posts.iter().map(|_| Load::default()).collect();
-        Arc::new(Balance { loads, posts })
+        let by_listener = (0..LISTENER_SLOTS).map(|_| AtomicU32::new(0)).collect();
+        Arc::new(Balance { loads, by_listener, posts })
+    }
+
+    /// Connections open on all workers; exact but for those that come at this very moment.
+    fn open(&self) -> u32 {
+        let loads = self.loads.iter().map(|load| load.0.load(Ordering::Relaxed));
+        loads.fold(0, u32::saturating_add)
+    }
+
+    /// The count of a listener. Slots beyond the table share its last place.
+    fn listener(&self, slot: u32) -> Option<&AtomicU32> {
+        self.by_listener.get((slot as usize).min(LISTENER_SLOTS - 1))
     }
 }
 
@@ -95,7 +114,6 @@ pub(crate) struct Worker<N: Net> {
     names: RefCell<Arc<NameTable>>,
     retire: Sender<Arc<Snapshot>>,
     upstreams: RefCell<Vec<Option<Rc<UpstreamState<N>>>>>,
-    connections: RefCell<Vec<u32>>,
     connections_open: Cell<u32>,
     connections_max: Cell<u32>,
     /// Listeners that accept, each by its slot and a serial number: a listener may come back on
@@ -112,7 +130,6 @@ pub(crate) struct Worker<N: Net> {
 
 /// Runs a worker until it is drained, or until the drain's time is over.
 pub async fn run<N: Net>(net: N, setup: WorkerSetup<N>) {
-    let workers = u32::try_from(setup.balance.posts.len().max(1)).unwrap_or(1);
     let worker = Rc::new(Worker {
         net: net.clone(),
         metrics: setup.metrics,
@@ -131,7 +148,6 @@ pub async fn run<N: Net>(net: N, setup: WorkerSetup<N>) {
         names: RefCell::new(setup.names),
         retire: setup.retire,
         upstreams: RefCell::default(),
-        connections: RefCell::default(),
         connections_open: Cell::new(0),
         connections_max: Cell::new(u32::MAX),
         listeners: RefCell::default(),
@@ -142,21 +158,21 @@ pub async fn run<N: Net>(net: N, setup: WorkerSetup<N>) {
         access_log: setup.access_log.map(RefCell::new),
         is_draining: Cell::new(false),
     });
-    worker.adopt(setup.snapshot, workers);
+    worker.adopt(setup.snapshot);
     for (slot, socket) in setup.sockets {
         worker.listen(slot, socket);
     }
     net.spawn(open_handed(Rc::clone(&worker), setup.handed));
     net.spawn(tick(Rc::clone(&worker)));
-    obey(&worker, setup.orders, workers).await;
+    obey(&worker, setup.orders).await;
     worker.flush_log();
 }
 
 /// Carries out orders; returns when the worker is drained.
-async fn obey<N: Net>(worker: &Rc<Worker<N>>, mut orders: Mailbox<Orders>, workers: u32) {
+async fn obey<N: Net>(worker: &Rc<Worker<N>>, mut orders: Mailbox<Orders>) {
     loop {
         match orders.take().await {
-            Order::Serve(snapshot) => worker.adopt(snapshot, workers),
+            Order::Serve(snapshot) => worker.adopt(snapshot),
             Order::Names(names) => worker.adopt_names(names),
             Order::Listen(slot, socket) => worker.listen(slot, socket),
             Order::Unlisten(slot) => {
@@ -200,7 +216,7 @@ async fn tick<N: Net>(worker: Rc<Worker<N>>) {
 impl<N: Net> Worker<N> {
     /// Takes over a snapshot, between turns. Exchanges under way keep theirs; upstreams keep
     /// their connections.
-    fn adopt(&self, snapshot: Arc<Snapshot>, workers: u32) {
+    fn adopt(&self, snapshot: Arc<Snapshot>) {
         let names = self.names.borrow().clone();
         {
             let mut upstreams = self.upstreams.borrow_mut();
@@ -226,7 +242,7 @@ impl<N: Net> Worker<N> {
             }
             *upstreams = kept;
         }
-        self.connections_max.set((snapshot.limits.connections / workers.max(1)).max(1));
+        self.connections_max.set(snapshot.limits.connections);
         self.status.set_generation(snapshot.generation);
         let handle = SnapshotHandle::new(snapshot, self.retire.clone());
         drop(self.snapshot.replace(handle));
@@ -280,13 +296,9 @@ impl<N: Net> Worker<N> {
     }
 
     fn count_connection(&self, slot: u32, change: i32) {
-        let mut connections = self.connections.borrow_mut();
-        let slot = slot as usize;
-        if connections.len() <= slot {
-            connections.resize(slot + 1, 0);
-        }
-        if let Some(count) = connections.get_mut(slot) {
-            *count = count.saturating_add_signed(change);
+        if let Some(count) = self.balance.listener(slot) {
+            // Wraps like the subtraction that it stands for.
+            count.fetch_add(change as u32, Ordering::Relaxed);
         }
         let open = self.connections_open.get().saturating_add_signed(change);
         self.connections_open.set(open);
@@ -296,14 +308,14 @@ impl<N: Net> Worker<N> {
         }
     }
 
-    /// Open connections of a listener.
+    /// Open connections of a listener, on all workers.
     pub(crate) fn connections(&self, slot: u32) -> u32 {
-        self.connections.borrow().get(slot as usize).copied().unwrap_or(0)
+        self.balance.listener(slot).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    /// Whether this worker's share of the process's connections is used up.
+    /// Whether the process has as many connections as it may.
     pub(crate) fn is_full(&self) -> bool {
-        self.connections_open.get() >= self.connections_max.get()
+        self.balance.open() >= self.connections_max.get()
     }
 
     /// A worker that has clearly fewer connections than this one.
