@@ -256,3 +256,16 @@ fn what_cannot_be_read_is_refused() {
         assert!(answer.json()["error"].is_string());
     }
 }
+
+#[test]
+fn a_client_that_stops_reading_holds_nobody_else_up() {
+    let mut idle = connect("GET /bytes/1073741824 HTTP/1.1\r\nhost: x\r\n\r\n");
+    read_head(&mut idle);
+    for _ in 0..20 {
+        assert_eq!(get("/health").status, 200);
+    }
+    // What was sent meanwhile is the beginning of the pattern, and the rest follows on demand.
+    let mut read = vec![0; 8 << 20];
+    idle.read_exact(&mut read).unwrap();
+    assert!(read.chunks(64).all(|line| line == ALPHABET.as_bytes()));
+}

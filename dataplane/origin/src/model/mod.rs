@@ -16,7 +16,7 @@ use wire::Method;
 
 use self::error::ApiError;
 use crate::answer::Answer;
-use crate::connection::{Connection, Handled, Request};
+use crate::connection::{Connection, Cut, Handled, Request};
 use crate::limits;
 
 /// The models that are listed.
@@ -28,15 +28,15 @@ pub(crate) async fn handle<N: Net>(cx: &mut Connection<N>, request: &Request) ->
     let asks = matches!(request.head.method, Method::Get | Method::Head);
     let posts = request.head.method == Method::Post;
     match path {
-        b"/v1/chat/completions" if posts => match question(cx, request).await? {
+        b"/v1/chat/completions" if posts => match question(cx).await? {
             Ok(body) => chat::complete(cx, &body).await,
             Err(error) => error.answer(cx).await,
         },
-        b"/v1/completions" if posts => match question(cx, request).await? {
+        b"/v1/completions" if posts => match question(cx).await? {
             Ok(body) => completions::complete(cx, &body).await,
             Err(error) => error.answer(cx).await,
         },
-        b"/v1/embeddings" if posts => match question(cx, request).await? {
+        b"/v1/embeddings" if posts => match question(cx).await? {
             Ok(body) => embeddings::embed(cx, &body).await,
             Err(error) => error.answer(cx).await,
         },
@@ -68,11 +68,10 @@ fn model(id: &str) -> Value {
     json!({ "id": id, "object": "model", "created": 1_700_000_000, "owned_by": "ringgate" })
 }
 
-/// The request's JSON object, once its model was found to answer.
+/// The request's JSON object; the refusal if it is none, or if its model's name asks for one.
 async fn question<N: Net>(
     cx: &mut Connection<N>,
-    _: &Request,
-) -> Result<Result<Map<String, Value>, ApiError>, crate::connection::Cut> {
+) -> Result<Result<Map<String, Value>, ApiError>, Cut> {
     let Some(body) = cx.whole_body().await? else { return Ok(Err(ApiError::too_large())) };
     Ok(parse(&body))
 }
