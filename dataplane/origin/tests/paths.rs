@@ -269,3 +269,10 @@ fn a_client_that_stops_reading_holds_nobody_else_up() {
     idle.read_exact(&mut read).unwrap();
     assert!(read.chunks(64).all(|line| line == ALPHABET.as_bytes()));
 }
+
+#[test]
+fn a_client_that_ended_its_direction_still_gets_a_slow_answer() {
+    let mut stream = connect("GET /slow?ms=100 HTTP/1.1\r\nhost: x\r\n\r\n");
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(read_answer(&mut stream).text(), "waited 100 ms\n");
+}

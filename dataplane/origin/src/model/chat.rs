@@ -17,7 +17,7 @@ pub(super) async fn complete<N: Net>(cx: &mut Connection<N>, body: &Map<String, 
     let (id, created) = stamp(cx, "chatcmpl");
     let model = speech.model.as_str();
     if !speech.is_streamed {
-        speech.think(cx).await;
+        speech.think(cx).await?;
         if model == "cut" {
             return Err(Cut::Drop);
         }
@@ -56,7 +56,7 @@ pub(super) async fn complete<N: Net>(cx: &mut Connection<N>, body: &Map<String, 
         }])
     };
     speech.start(cx);
-    speech.think(cx).await;
+    speech.think(cx).await?;
     for index in 0..speech.choices {
         let role = json!({ "role": "assistant", "content": "", "refusal": null });
         put(cx, &chunk(choice(index, role, Value::Null), Value::Null)).await?;

@@ -28,7 +28,7 @@ pub(super) async fn complete<N: Net>(cx: &mut Connection<N>, body: &Map<String, 
     };
     let choice = |index: u64, text: &str, finish_reason: Value| json!({ "index": index, "text": text, "logprobs": null, "finish_reason": finish_reason });
     if !speech.is_streamed {
-        speech.think(cx).await;
+        speech.think(cx).await?;
         if model == "cut" {
             return Err(Cut::Drop);
         }
@@ -40,7 +40,7 @@ pub(super) async fn complete<N: Net>(cx: &mut Connection<N>, body: &Map<String, 
     }
     let pending = speech.includes_usage.then_some(Value::Null);
     speech.start(cx);
-    speech.think(cx).await;
+    speech.think(cx).await?;
     let word =
         |index, word: &str| completion(json!([choice(index, word, Value::Null)]), pending.clone());
     speech.stream(cx, word).await?;

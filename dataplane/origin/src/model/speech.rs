@@ -80,10 +80,11 @@ impl Speech {
     }
 
     /// Waits as long as this model takes before its first token.
-    pub(super) async fn think<N: Net>(&self, cx: &Connection<N>) {
+    pub(super) async fn think<N: Net>(&self, cx: &Connection<N>) -> Handled {
         if self.model == "slow" {
-            cx.pause(limits::SLOW_FIRST_TOKEN).await;
+            cx.pause(limits::SLOW_FIRST_TOKEN).await?;
         }
+        Ok(())
     }
 
     /// Begins a stream of chunks.
@@ -107,7 +108,7 @@ impl Speech {
                 return Err(cx.break_off().await);
             }
             if index > 0 {
-                cx.pause(interval).await;
+                cx.pause(interval).await?;
             }
             for choice in 0..self.choices {
                 put(cx, &chunk(choice, word)).await?;
