@@ -1,6 +1,9 @@
 //! One client connection: requests in, answers out, one after the other.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -409,10 +412,25 @@ impl<N: Net> Connection<N> {
         self.stream.drained(limits::QUEUED_BYTES_MAX).await.map_err(|_| Cut::Net)
     }
 
-    pub(crate) async fn pause(&self, duration: Duration) {
-        if !duration.is_zero() {
-            self.net.sleep_until(self.net.now() + duration).await;
+    /// Waits; not to the end if the client breaks the connection meanwhile. One that only ended its
+    /// own direction may still want the answer.
+    pub(crate) async fn pause(&self, duration: Duration) -> Handled {
+        if duration.is_zero() {
+            return Ok(());
         }
+        self.stream.set_deadline(None);
+        let mut sleep = pin!(self.net.sleep_until(self.net.now() + duration));
+        let mut is_watched = true;
+        poll_fn(|cx| {
+            if is_watched && let Poll::Ready(error) = self.stream.poll_gone(cx) {
+                if error != NetError::Closed {
+                    return Poll::Ready(Err(Cut::Net));
+                }
+                is_watched = false;
+            }
+            sleep.as_mut().poll(cx).map(Ok)
+        })
+        .await
     }
 
     pub(crate) fn set_deadline(&self, timeout: Duration) {

@@ -51,7 +51,7 @@ pub(crate) async fn failure<N: Net>(cx: &mut Connection<N>, status: u16, why: &s
 
 pub(crate) async fn slow<N: Net>(cx: &mut Connection<N>, query: Query<'_>) -> Handled {
     let ms = query.number("ms", 1000, limits::DELAY_MS_MAX);
-    cx.pause(Duration::from_millis(ms)).await;
+    cx.pause(Duration::from_millis(ms)).await?;
     line(cx, format!("waited {ms} ms\n").as_bytes()).await
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn redirect<N: Net>(cx: &mut Connection<N>, query: Query<'_>) -
 pub(crate) async fn hints<N: Net>(cx: &mut Connection<N>) -> Handled {
     cx.interim(b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload; as=style\r\n\r\n");
     // The pause makes the two heads arrive apart.
-    cx.pause(Duration::from_millis(20)).await;
+    cx.pause(Duration::from_millis(20)).await?;
     let answer = Answer::text().field("link", b"</style.css>; rel=preload; as=style");
     cx.answer(answer, b"hinted\n").await
 }

@@ -77,7 +77,7 @@ pub(crate) async fn events<N: Net>(cx: &mut Connection<N>, query: Query<'_>) -> 
     let mut event = Vec::new();
     for index in 1..=count {
         if index > 1 {
-            cx.pause(Duration::from_millis(interval_ms)).await;
+            cx.pause(Duration::from_millis(interval_ms)).await?;
         }
         event.clear();
         event.extend_from_slice(format!("id: {index}\n").as_bytes());
@@ -112,7 +112,7 @@ async fn in_pieces<N: Net>(
     cx.start(&Answer::bytes(), Length::Fixed(bytes));
     let mut sent = 0;
     while cx.has_body() && sent < bytes {
-        cx.pause(pause).await;
+        cx.pause(pause).await?;
         let piece = piece_bytes.min(bytes - sent);
         cx.pattern(sent, piece).await?;
         sent += piece;

@@ -1,6 +1,6 @@
 //! A WebSocket that echoes.
 
-use net::{Chunk, Net, NetError, Stream, StreamExt};
+use net::{Chunk, Net, NetError, StreamExt};
 use wire::websocket::{Message, MessageReader, Opcode, Sender, accept_key, put_close, put_frame};
 
 use crate::answer::Answer;

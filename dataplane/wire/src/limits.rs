@@ -27,3 +27,7 @@ pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 pub const LENGTH_DIGITS_MAX: usize = 18;
 /// Bytes of one server-sent event.
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of the longest head of a WebSocket frame (RFC 6455 §5.2).
+pub const FRAME_HEAD_BYTES_MAX: usize = 14;
+/// Bytes of the payload of a WebSocket control frame (RFC 6455 §5.5).
+pub const CONTROL_FRAME_BYTES_MAX: usize = 125;

@@ -11,6 +11,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
+use crate::limits::CONTROL_FRAME_BYTES_MAX;
+
 pub use message::{Message, MessageReader};
 
 /// What a frame carries (RFC 6455 §5.2).
@@ -126,11 +128,6 @@ pub struct FrameHead {
     pub length: u64,
 }
 
-/// Bytes of the longest head.
-pub const FRAME_HEAD_BYTES_MAX: usize = 14;
-/// Bytes of a control frame's payload (RFC 6455 §5.5).
-pub const CONTROL_BYTES_MAX: usize = 125;
-
 /// Parses a frame's head from the front of `buf`; `None` if more bytes are needed. Yields how many
 /// bytes the head has.
 ///
@@ -152,7 +149,7 @@ pub fn parse_frame_head(
         return Err(FrameError::Masking);
     }
     let short = second & 0x7f;
-    if opcode.is_control() && (!fin || usize::from(short) > CONTROL_BYTES_MAX) {
+    if opcode.is_control() && (!fin || usize::from(short) > CONTROL_FRAME_BYTES_MAX) {
         return Err(FrameError::Control);
     }
     let (length, rest) = match short {
@@ -218,7 +215,7 @@ pub fn put_frame(
 
 /// Appends a server's close frame. A reason of more than 123 bytes is cut at a character.
 pub fn put_close(out: &mut Vec<u8>, code: u16, reason: &str) {
-    let mut end = reason.len().min(CONTROL_BYTES_MAX - 2);
+    let mut end = reason.len().min(CONTROL_FRAME_BYTES_MAX - 2);
     while !reason.is_char_boundary(end) {
         end -= 1;
     }

@@ -1,9 +1,7 @@
 //! Messages from frames, whatever the pieces they arrive in.
 
-use super::{
-    CONTROL_BYTES_MAX, FRAME_HEAD_BYTES_MAX, FrameError, FrameHead, Opcode, Sender, apply_mask,
-    is_close_code, parse_frame_head,
-};
+use super::{FrameError, FrameHead, Opcode, Sender, apply_mask, is_close_code, parse_frame_head};
+use crate::limits::{CONTROL_FRAME_BYTES_MAX, FRAME_HEAD_BYTES_MAX};
 
 /// What a peer said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +124,7 @@ impl MessageReader {
         if let (Some(key), Some(copied)) = (frame.head.mask, into.get_mut(start..)) {
             apply_mask(copied, key, (frame.taken % 4) as usize);
         }
-        debug_assert!(self.control.len() <= CONTROL_BYTES_MAX, "checked with the head");
+        debug_assert!(self.control.len() <= CONTROL_FRAME_BYTES_MAX, "checked with the head");
         if !is_control && self.message == Some(true) {
             self.check_text()?;
         }
