@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::time::Duration;
 
 use config::snapshot::{ListenAddress, Listener};
 use net::{Address, BindOptions, BoundSocket};
@@ -41,6 +42,25 @@ pub fn bind(listener: &Listener, workers: usize, is_ours: bool) -> io::Result<Ve
     }
     Ok(sockets)
 }
+
+/// Tries again for a while where an address is in use: after a kill the kernel takes a moment to
+/// close the sockets that a ring held.
+///
+/// # Errors
+/// What the last try came to.
+pub fn patiently<T>(mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..TRIES_MAX {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => std::thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    bind()
+}
+
+/// Tries before an address in use is an error, and the pause between two of them.
+const TRIES_MAX: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Which listener is bound where: the addresses asked for, by slot.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@ use telemetry::SlotNames;
 use crate::WorkerLink;
 use crate::listening::{Bound, bind, unlink};
 
-/// Generations that can be looked at, and the number of roll-backs in a row.
+/// Generations that are remembered.
 const HISTORY_MAX: usize = 16;
 /// Orders that wait for a worker which takes none; beyond it changes are refused.
 const POSTPONED_MAX: usize = 256;
@@ -139,7 +139,8 @@ impl Publisher {
         self.send(Arc::new(document), origin, unix_us)
     }
 
-    /// Publishes the document of the generation before once more, under a new number.
+    /// Publishes the document of the generation before once more, under a new number. Done twice in
+    /// a row it undoes itself.
     ///
     /// # Errors
     /// [`Rejected`]; then nothing has changed.
@@ -147,13 +148,7 @@ impl Publisher {
         let before = self.history.len().checked_sub(2).and_then(|at| self.history.get(at));
         let Some(before) = before else { return Err(Rejected::NoHistory) };
         let origin = format!("rollback to generation {}", before.generation);
-        let published = self.send(Arc::clone(&before.document), &origin, unix_us)?;
-        // Both the generation taken back and the copy of the one before give way to the new entry,
-        // so that one more step back goes one further.
-        let newest = self.history.pop_back();
-        self.history.truncate(self.history.len().saturating_sub(2));
-        self.history.extend(newest);
-        Ok(published)
+        self.send(Arc::clone(&before.document), &origin, unix_us)
     }
 
     fn send(

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::thread::Builder;
 
+use control::listening::patiently;
 use net::{Address, BindOptions, BoundSocket, Options};
 use origin::Settings;
 
@@ -66,7 +67,7 @@ fn bind(at: &Address, workers: usize) -> Result<Vec<BoundSocket>, Failure> {
     let refused =
         |error: std::io::Error| Failure::Host(format!("the origin cannot listen on {at}: {error}"));
     let options = BindOptions { reuse_port: workers > 1, ..BindOptions::default() };
-    let first = BoundSocket::bind(at, &options).map_err(refused)?;
+    let first = patiently(|| BoundSocket::bind(at, &options)).map_err(refused)?;
     let mut sockets = vec![first];
     while sockets.len() < workers {
         let next = match sockets.first() {

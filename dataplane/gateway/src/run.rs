@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use config::snapshot::{LogTarget, NameTable, RuntimeChoice, WorkerCount};
 use config::{Slots, Snapshot};
-use control::listening::{Bound, address_of, bind};
+use control::listening::{Bound, address_of, bind, patiently};
 use control::resolve::{Resolver, names_in, resolve_all};
 use control::source::Source;
 use control::{Ended, Event, RuntimeLabel, Setup, WorkerLink, say, signals};
@@ -43,6 +43,10 @@ pub(crate) fn run(
     signals::watch(post.clone())
         .map_err(|error| Failure::Host(format!("cannot watch signals: {error}")))?;
     let count = worker_count(&snapshot);
+    // Made before any client can take the last descriptors.
+    let control =
+        net::portable::Runtime::new(runtime_choice::small_options(), net::portable::Driver::Legacy)
+            .map_err(|error| Failure::Host(error.to_string()))?;
     let access_log = snapshot.access_log.as_ref().map(|log| open_log(&log.path)).transpose()?;
     let (started, runtime) = start_workers(&snapshot, count, &post)?;
     say(&format!("runtime: {} ({}), {count} workers", runtime.name, runtime.why));
@@ -87,9 +91,6 @@ pub(crate) fn run(
         admin,
         runtime,
     };
-    let control =
-        net::portable::Runtime::new(runtime_choice::small_options(), net::portable::Driver::Legacy)
-            .map_err(|error| Failure::Host(error.to_string()))?;
     let (ended, access_log) = control.run(|net| control::run(net, setup));
     if let Some(admin) = admin_bound {
         control::listening::unlink(&admin.address);
@@ -158,7 +159,7 @@ fn bind_listeners(snapshot: &Snapshot, count: usize) -> Result<(Bound, SocketsBy
     let mut bound = Bound::default();
     let mut by_worker: SocketsByWorker = (0..count).map(|_| Vec::new()).collect();
     for listener in &snapshot.listeners {
-        let sockets = bind(listener, count, false).map_err(|error| {
+        let sockets = patiently(|| bind(listener, count, false)).map_err(|error| {
             Failure::Host(format!(
                 "listener {} cannot listen on {}: {error}",
                 listener.name, listener.address
@@ -178,7 +179,8 @@ fn bind_listeners(snapshot: &Snapshot, count: usize) -> Result<(Bound, SocketsBy
 fn bind_admin(snapshot: &Snapshot) -> Result<Vec<BoundSocket>, Failure> {
     let Some(admin) = &snapshot.admin else { return Ok(Vec::new()) };
     let options = BindOptions { backlog: 128, reuse_port: false };
-    let socket = BoundSocket::bind(&address_of(&admin.address), &options).map_err(|error| {
+    let address = address_of(&admin.address);
+    let socket = patiently(|| BoundSocket::bind(&address, &options)).map_err(|error| {
         let address = &admin.address;
         Failure::Host(format!("the admin interface cannot listen on {address}: {error}"))
     })?;

@@ -29,12 +29,13 @@ pub(crate) async fn accept_all<N: Net>(
     loop {
         let accepted = {
             let mut stop = worker.listener_stops.guard();
+            // One future for the whole wait: out of descriptors, it rests on a timer of its own.
+            let mut accept = std::pin::pin!(worker.net.accept(&listening));
             std::future::poll_fn(|cx| {
                 if worker.is_draining() || !worker.has_listener(listener.slot, serial) {
                     return std::task::Poll::Ready(None);
                 }
                 stop.register(cx.waker());
-                let mut accept = std::pin::pin!(worker.net.accept(&listening));
                 accept.as_mut().poll(cx).map(Some)
             })
             .await

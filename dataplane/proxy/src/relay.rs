@@ -100,13 +100,13 @@ pub(crate) async fn attempt<N: Net, C: ClientHalf>(
         client.set_deadline(Some(worker.net.now() + flow.client_body_timeout));
     }
     let mut last = worker.net.now();
-    half.set_deadline(Some(flow.upstream_deadline(last)));
+    half.set_deadline(flow.upstream_deadline(last));
     loop {
         let event = poll_fn(|cx| flow.poll(worker, client, half, cx)).await;
         let now = worker.net.now();
         match event {
             Event::Answer(Ok(Piece::Data(data))) => {
-                half.set_deadline(Some(flow.upstream_deadline(now)));
+                half.set_deadline(flow.upstream_deadline(now));
                 upstream.note_pause(now.since(last));
                 last = now;
                 record.response_bytes += data.len() as u64;
@@ -123,13 +123,13 @@ pub(crate) async fn attempt<N: Net, C: ClientHalf>(
                 return Attempt::Cut;
             }
             Event::Head(Ok(bytes)) => {
-                half.set_deadline(Some(flow.upstream_deadline(now)));
+                half.set_deadline(flow.upstream_deadline(now));
                 match on_head(worker, cx, client, plan, record, half, &bytes) {
                     Headed::Interim => {}
                     Headed::Final => {
                         flow.is_committed = true;
                         last = now;
-                        half.set_deadline(Some(flow.upstream_deadline(now)));
+                        half.set_deadline(flow.upstream_deadline(now));
                     }
                     Headed::Tunnel => {
                         drop(bytes);
@@ -150,13 +150,13 @@ pub(crate) async fn attempt<N: Net, C: ClientHalf>(
                 }
                 half.send_data(data);
                 client.set_deadline(Some(now + flow.client_body_timeout));
-                half.set_deadline(Some(flow.upstream_deadline(now)));
+                half.set_deadline(flow.upstream_deadline(now));
             }
             Event::Request(Ok(Piece::End)) => {
                 half.send_end(client.trailers());
                 flow.is_request_sent = true;
                 client.set_deadline(None);
-                half.set_deadline(Some(flow.upstream_deadline(now)));
+                half.set_deadline(flow.upstream_deadline(now));
             }
             Event::Request(Err(error)) => {
                 let reason = match error {
@@ -226,7 +226,7 @@ impl Flow {
                 Poll::Ready(Ok(())) => {
                     self.waits_for_client = false;
                     client.set_deadline(None);
-                    upstream.set_deadline(Some(self.upstream_deadline(worker.net.now())));
+                    upstream.set_deadline(self.upstream_deadline(worker.net.now()));
                 }
             }
         }
@@ -241,7 +241,9 @@ impl Flow {
         cx: &mut Context<'_>,
     ) -> Poll<Event> {
         if self.waits_for_upstream || upstream.queued_bytes() >= HIGH_BYTES {
-            self.waits_for_upstream = true;
+            if !std::mem::replace(&mut self.waits_for_upstream, true) {
+                upstream.set_deadline(self.upstream_deadline(worker.net.now()));
+            }
             match upstream.poll_drained(cx, LOW_BYTES) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(Event::Unsendable(error)),
@@ -249,22 +251,25 @@ impl Flow {
                     let now = worker.net.now();
                     self.waits_for_upstream = false;
                     client.set_deadline(Some(now + self.client_body_timeout));
-                    upstream.set_deadline(Some(self.upstream_deadline(now)));
+                    upstream.set_deadline(self.upstream_deadline(now));
                 }
             }
         }
         client.poll_body(cx).map(Event::Request)
     }
 
-    /// Until when the upstream has to move: the first byte has its own time, which begins when the
-    /// request has gone out.
-    fn upstream_deadline(&self, now: Instant) -> Instant {
-        let step = match self.is_committed || !self.is_request_sent {
-            true => self.timeouts.idle,
-            false => self.timeouts.first_byte,
+    /// Until when the upstream has to move. The first byte has its own time, which begins when the
+    /// request has gone out; as long as the client is the one to send, its time is the body's.
+    fn upstream_deadline(&self, now: Instant) -> Option<Instant> {
+        let step = match (self.is_committed, self.is_request_sent) {
+            (true, _) => Some(self.timeouts.idle),
+            (false, true) => Some(self.timeouts.first_byte),
+            (false, false) => self.waits_for_upstream.then_some(self.timeouts.idle),
         };
-        let deadline = now + step;
-        self.total.map_or(deadline, |total| deadline.min(total))
+        match (step.map(|step| now + step), self.total) {
+            (Some(deadline), Some(total)) => Some(deadline.min(total)),
+            (deadline, total) => deadline.or(total),
+        }
     }
 
     fn upstream_reason(&self, error: HalfError, now: Instant) -> Reason {

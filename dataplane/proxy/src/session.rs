@@ -82,7 +82,7 @@ pub(crate) async fn serve_connection<N: Net>(
             Ok(HeadRead::Complete) => {}
             Ok(HeadRead::Closed) => {
                 worker.return_request(request);
-                return;
+                break;
             }
             Err(reason) => {
                 worker.return_request(request);
@@ -99,7 +99,9 @@ pub(crate) async fn serve_connection<N: Net>(
             break;
         }
     }
-    Box::pin(close(&worker, &cx, client)).await;
+    if !client.is_broken() {
+        Box::pin(close(&worker, &cx, client)).await;
+    }
 }
 
 /// Waits for a request and reads its head. Between requests the connection may idle for the
