@@ -8,6 +8,7 @@
 //! the other runtimes take and fill them. Everybody else sees a [`Chunk`]: a counted, read-only
 //! view that returns its buffer when the last view is dropped.
 
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Deref;
@@ -19,8 +20,7 @@ use bytes::Bytes;
 /// A reservation of `count` buffers of `bytes` each, owned by one thread.
 pub struct Arena {
     base: NonNull<u8>,
-    /// Bytes of the whole reservation.
-    bytes: usize,
+    layout: Layout,
     buffer_bytes: u32,
     count: u32,
     /// Buffers below this index were in use at least once.
@@ -36,17 +36,16 @@ impl Arena {
     pub fn new(buffer_bytes: u32, count: u32) -> Rc<Arena> {
         let (buffer_bytes, count) = (buffer_bytes.max(1), count.max(1));
         let bytes = (buffer_bytes as usize).saturating_mul(count as usize);
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: a fresh private mapping of a length that is not zero touches no memory of ours.
-        // The kernel is asked directly because the allocator would write zeros into a reservation
-        // that is aligned to pages, and because the kernel needs addresses that never move.
-        let base = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, kind, -1, 0) };
-        assert!(base != libc::MAP_FAILED, "the host refuses a reservation of {bytes} bytes");
-        let base = NonNull::new(base.cast()).unwrap_or(NonNull::dangling());
+        let layout = Layout::from_size_align(bytes, 4096).unwrap_or(Layout::new::<u8>());
+        assert!(layout.size() == bytes, "an arena of {bytes} bytes exceeds the address space");
+        // SAFETY: the layout's size is not zero, both factors being at least one. The allocator is
+        // used directly because a zeroed reservation costs nothing until it is touched, and
+        // because the kernel needs addresses that never move.
+        let base = unsafe { alloc_zeroed(layout) };
+        let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
         Rc::new(Arena {
             base,
-            bytes,
+            layout,
             buffer_bytes,
             count,
             fresh: Cell::new(0),
@@ -134,9 +133,9 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        // SAFETY: mapped in `new` with this very length; chunks keep the arena alive, so none is
-        // left. Unmapping a valid range cannot fail.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.bytes) };
+        // SAFETY: allocated in `new` with this very layout; chunks keep the arena alive, so none
+        // is left.
+        unsafe { dealloc(self.base.as_ptr(), self.layout) };
     }
 }
 

@@ -151,10 +151,6 @@ pub trait Stream: 'static {
     /// Ends our direction once everything queued has left; receiving goes on.
     fn shutdown(&self);
 
-    /// Makes the drop of this stream break the connection: the peer gets a reset and no orderly end.
-    /// For an end that would otherwise look like the end of a message.
-    fn reset_at_drop(&self);
-
     /// From this instant on every poll that would wait errs with [`NetError::TimedOut`]; a later
     /// deadline set afterwards ends that. Setting a later deadline costs a store. `None`: none.
     fn set_deadline(&self, deadline: Option<Instant>);

@@ -82,7 +82,7 @@ pub(crate) async fn serve_connection<N: Net>(
             Ok(HeadRead::Complete) => {}
             Ok(HeadRead::Closed) => {
                 worker.return_request(request);
-                break;
+                return;
             }
             Err(reason) => {
                 worker.return_request(request);
@@ -99,9 +99,7 @@ pub(crate) async fn serve_connection<N: Net>(
             break;
         }
     }
-    if !client.is_broken() {
-        Box::pin(close(&worker, &cx, client)).await;
-    }
+    Box::pin(close(&worker, &cx, client)).await;
 }
 
 /// Waits for a request and reads its head. Between requests the connection may idle for the

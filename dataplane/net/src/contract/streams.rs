@@ -195,19 +195,6 @@ pub fn a_reset_shows_in_gone<H: Host>(host: &'static H) {
     });
 }
 
-/// A stream whose bytes were all read ends in a reset nevertheless, if it was told to.
-pub fn a_stream_told_to_reset_does_so_at_its_drop<H: Host>(host: &'static H) {
-    check(host, small_options(), async move |net: H::Net| {
-        let (client, server) = pair(host, &net).await;
-        server.send_copy(b"half an answer");
-        server.drained(1).await.unwrap();
-        assert_eq!(&*client.recv().await.unwrap(), b"half an answer");
-        server.reset_at_drop();
-        drop(server);
-        assert_eq!(recv_all(&client).await, Err(NetError::Reset));
-    });
-}
-
 /// The peer's end is noticed behind bytes nobody has read; those are still delivered.
 pub fn gone_shows_while_bytes_are_unread<H: Host>(host: &'static H) {
     check(host, small_options(), async move |net: H::Net| {

@@ -33,8 +33,6 @@ pub(super) enum Op {
     /// Keeps delayed ACKs on a connected TCP socket (kernel 6.7; older ones refuse, which costs
     /// nothing).
     DelayAcks { slot: u32 },
-    /// Sets SO_LINGER to zero, so that closing resets the peer.
-    ResetAtClose { slot: u32 },
     /// Ends the sending direction.
     ShutdownWrite { slot: u32 },
     /// Closes a direct descriptor.

@@ -136,10 +136,6 @@ impl Stream for RingStream {
         self.inner.reactor.borrow_mut().shutdown(self.id);
     }
 
-    fn reset_at_drop(&self) {
-        self.inner.reactor.borrow_mut().reset_at_drop(self.id);
-    }
-
     fn set_deadline(&self, deadline: Option<Instant>) {
         self.inner.reactor.borrow_mut().set_deadline(self.id, deadline);
     }

@@ -150,12 +150,6 @@ impl Stream for PortableStream {
         self.socket.end_sending(&self.worker);
     }
 
-    fn reset_at_drop(&self) {
-        // A unix socket knows no reset; its end stays orderly.
-        let _ =
-            socket2::SockRef::from(&self.socket.fd()).set_linger(Some(std::time::Duration::ZERO));
-    }
-
     fn set_deadline(&self, deadline: Option<Instant>) {
         self.socket.set_deadline(&self.worker, deadline);
     }

@@ -25,10 +25,6 @@ pub(crate) struct H1Client<S> {
     is_persistent: bool,
     /// Whether an answer was begun and not ended.
     is_answering: bool,
-    /// Whether the end of the connection is the end of the answer's body.
-    ends_with_connection: bool,
-    /// Whether the connection must end in a reset, lest a cut answer look whole.
-    is_broken: bool,
 }
 
 /// What reading a head came to.
@@ -51,8 +47,6 @@ impl<S: Stream> H1Client<S> {
             method: Method::Get,
             is_persistent: true,
             is_answering: false,
-            ends_with_connection: false,
-            is_broken: false,
         }
     }
 
@@ -68,11 +62,6 @@ impl<S: Stream> H1Client<S> {
     /// Whether another request may follow on this connection.
     pub(crate) fn is_persistent(&self) -> bool {
         self.is_persistent && !self.is_answering && self.body.is_done()
-    }
-
-    /// Whether the connection must be dropped as it is.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.is_broken
     }
 
     /// Makes the current exchange the connection's last.
@@ -160,7 +149,6 @@ impl<S: Stream> H1Client<S> {
 
     /// How the body of an answer travels to this client, and whether the connection lasts.
     fn choose_framing(&mut self, head: &ResponseHead) {
-        self.ends_with_connection = false;
         self.writer = match head.body {
             BodyLength::Empty => BodyWriter::Nothing,
             BodyLength::Fixed(_) => BodyWriter::Plain,
@@ -168,7 +156,6 @@ impl<S: Stream> H1Client<S> {
                 Version::Http11 => BodyWriter::Chunked,
                 Version::Http10 => {
                     self.is_persistent = false;
-                    self.ends_with_connection = true;
                     BodyWriter::Plain
                 }
             },
@@ -245,10 +232,6 @@ impl<S: Stream> ClientHalf for H1Client<S> {
 
     fn abort(&mut self) {
         self.is_persistent = false;
-        if self.is_answering && self.ends_with_connection {
-            self.stream.reset_at_drop();
-            self.is_broken = true;
-        }
     }
 
     fn queued_bytes(&self) -> usize {

@@ -58,14 +58,6 @@ impl<K: Kernel> Reactor<K> {
         Poll::Pending
     }
 
-    /// From now on closing resets the peer. Kernels before 6.7 cannot set options of direct
-    /// descriptors; there the end stays orderly.
-    pub(in crate::native) fn reset_at_drop(&mut self, id: StreamId) {
-        if self.connection(id).is_some_and(|connection| connection.phase == Phase::Open) {
-            self.kernel.push(Op::ResetAtClose { slot: id.slot }, Token::SILENT);
-        }
-    }
-
     /// The owner lets go: unread and queued bytes are lost, operations are cancelled.
     pub(in crate::native) fn close(&mut self, id: StreamId) {
         let Some(connection) = self.connection(id) else {
