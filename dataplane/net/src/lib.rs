@@ -1,8 +1,9 @@
 //! Moves bytes and time, and holds no opinion on either.
 //!
 //! One small interface, [`Net`] and [`Stream`], with three bodies: the native ring on io_uring
-//! ([`native`]), the portable runtime on monoio and the simulated network. The session, the
-//! built-in origin and the load generators are written against the interface and run on all three.
+//! ([`native`]), the portable runtime on monoio ([`portable`]) and the simulated network ([`sim`]).
+//! The session, the built-in origin and the load generators are written against the interface and
+//! run on all three.
 //!
 //! The interface is completion-shaped: received bytes arrive as a leased [`Chunk`] that goes back
 //! to its arena when dropped, sent bytes are queued and leave in one operation per socket and turn.
@@ -23,6 +24,7 @@ mod wheel;
 pub mod contract;
 pub mod native;
 pub mod portable;
+pub mod sim;
 
 pub use address::Address;
 pub use arena::{Arena, Chunk, PageMut};
