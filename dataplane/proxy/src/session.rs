@@ -82,6 +82,10 @@ pub(crate) async fn serve_connection<N: Net>(
             Ok(HeadRead::Complete) => {}
             Ok(HeadRead::Closed) => {
                 worker.return_request(request);
+                // The client may still be reading the last answer.
+                if client.queued_bytes() > 0 {
+                    break;
+                }
                 return;
             }
             Err(reason) => {
