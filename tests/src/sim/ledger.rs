@@ -1,7 +1,7 @@
 //! What every peer saw, and whether it adds up.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::script::{Ask, Upload};
 
@@ -36,6 +36,7 @@ pub struct Entry {
 pub struct Ledger {
     entries: RefCell<BTreeMap<u64, Entry>>,
     violations: RefCell<Vec<String>>,
+    ended_early: RefCell<BTreeSet<u64>>,
     next: Cell<u64>,
     /// Requests that were malformed on purpose.
     pub malformed: Cell<u64>,
@@ -85,6 +86,16 @@ impl Ledger {
                 "an origin read {bytes} bytes as the body of {id}, not {sent:?}"
             ));
         }
+    }
+
+    /// An origin had to end a body before its end, in a framing that cannot tell.
+    pub fn ended_early(&self, id: u64) {
+        self.ended_early.borrow_mut().insert(id);
+    }
+
+    /// Whether an origin did that.
+    pub fn has_ended_early(&self, id: u64) -> bool {
+        self.ended_early.borrow().contains(&id)
     }
 
     /// Something is wrong.

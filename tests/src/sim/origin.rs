@@ -77,7 +77,9 @@ async fn connection(origin: Origin, stream: SimStream) {
             return echo(reader).await;
         }
         if !goes_on {
-            let _ = reader.stream.drained(1).await;
+            if reader.stream.drained(1).await == Err(NetError::BuffersExhausted) {
+                origin.ledger.ended_early(ask.id);
+            }
             return;
         }
     }
@@ -149,8 +151,8 @@ async fn answer(origin: &Origin, stream: &SimStream, ask: Ask, asks_upgrade: boo
         }
         Act::UntilClose => {
             send_head("200 OK", "Connection: close\r\n");
-            if !ask.is_head {
-                let _ = send(stream, &body).await;
+            if !ask.is_head && send(stream, &body).await == Err(NetError::BuffersExhausted) {
+                origin.ledger.ended_early(ask.id);
             }
             false
         }

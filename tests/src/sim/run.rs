@@ -11,13 +11,14 @@ use std::time::Duration;
 use config::order::Order;
 use config::snapshot::Snapshot;
 use net::sim::{Bounds, Faults, Network, Runtime, SimNet};
-use net::{Address, BoundSocket, Net, NetCounters, Options};
+use net::{Address, BoundSocket, Net, NetCounters, Options, Stream};
 use telemetry::access_log::{AccessLog, Target};
 use telemetry::{SlotNames, WorkerMetrics, WorkerStatus, expose};
 
 use super::client::{self, Client};
 use super::ledger::Ledger;
 use super::origin::{self, Origin};
+use super::wire::Reader;
 
 /// A defect put in on purpose, which the checks must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub struct Report {
 
 const GATEWAY: ([u8; 4], u16) = ([10, 0, 0, 1], 8080);
 const ORIGINS: [([u8; 4], u16); 2] = [([10, 0, 1, 1], 80), ([10, 0, 1, 2], 80)];
-const CLIENTS: u64 = 12;
+const CLIENTS: u64 = 16;
 /// Longest that a drain may take: more than every timeout of the configuration.
 const DRAIN: Duration = Duration::from_secs(120);
 
@@ -217,6 +218,7 @@ impl Scene {
         if net.random() % 2 == 0 {
             // Everybody has gone before the drain.
             net.sleep_until(net.now() + Duration::from_secs(60)).await;
+            self.probe(net).await;
         }
         if plant == Plant::LeakedStream {
             self.leak(net).await;
@@ -224,6 +226,24 @@ impl Scene {
         let _ = orders.post(Order::Drain);
         finished.take().await;
         self.check_end(net, plant, &retired).await;
+    }
+
+    /// After everything that went wrong, the gateway still answers: at one of a few attempts, since
+    /// things go on going wrong.
+    async fn probe(&self, net: &SimNet) {
+        for _ in 0..8 {
+            let deadline = net.now() + Duration::from_secs(30);
+            let to = Address::Tcp(GATEWAY.into());
+            if let Ok(stream) = net.connect(&to, Default::default(), deadline).await {
+                stream.set_deadline(Some(deadline));
+                stream.send_copy(b"GET / HTTP/9.9\r\nHost: probe\r\n\r\n");
+                self.ledger.malformed.set(self.ledger.malformed.get() + 1);
+                if Reader::new(net, stream).head().await.is_ok() {
+                    return;
+                }
+            }
+        }
+        self.ledger.violation("the gateway does not answer any more");
     }
 
     async fn leak(&self, net: &SimNet) {
@@ -311,7 +331,7 @@ impl Scene {
             drain = DRAIN.as_secs(),
             balance = pick(8, &["p2c", "round_robin", "least_request"]),
             connections = pick(16, &["1", "3", "1000"]),
-            pending = pick(24, &["0", "2", "1000"]),
+            pending = pick(24, &["0", "6", "1000", "1000"]),
             idle = pick(32, &["0", "1", "64"]),
             request = pick(40, &["", "", ", request: 10s"]),
         );
