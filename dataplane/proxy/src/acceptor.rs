@@ -28,12 +28,13 @@ pub(crate) async fn accept_all<N: Net>(
     loop {
         let accepted = {
             let mut stop = worker.listener_stops.guard();
+            // Kept from poll to poll: out of descriptors, it is what waits to try again.
+            let mut accept = std::pin::pin!(worker.net.accept(&listening));
             std::future::poll_fn(|cx| {
                 if worker.is_draining() || !worker.has_listener(listener.slot) {
                     return std::task::Poll::Ready(None);
                 }
                 stop.register(cx.waker());
-                let mut accept = std::pin::pin!(worker.net.accept(&listening));
                 accept.as_mut().poll(cx).map(Some)
             })
             .await
