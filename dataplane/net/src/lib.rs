@@ -153,6 +153,12 @@ pub trait Stream: 'static {
     /// Ends our direction once everything queued has left; receiving goes on.
     fn shutdown(&self);
 
+    /// From now on dropping the stream resets the connection, so that the peer can tell a cut from
+    /// an end; what the kernel has not delivered by then is lost. For the ends of messages that
+    /// nothing but the end of the stream marks. Unix sockets know no reset and end as usual, and so
+    /// does the native ring's TCP before kernel 6.7.
+    fn reset_on_drop(&self);
+
     /// From this instant on every poll that would wait errs with [`NetError::TimedOut`]; a later
     /// deadline set afterwards ends that. Setting a later deadline costs a store. `None`: none.
     fn set_deadline(&self, deadline: Option<Instant>);

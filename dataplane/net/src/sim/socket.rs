@@ -44,6 +44,8 @@ pub(super) struct Socket {
     writer: Cell<Option<Waker>>,
     deadline: Cell<Option<Instant>>,
     is_expired: Cell<bool>,
+    /// Closing resets the peer.
+    resets: Cell<bool>,
     timer: Cell<Option<(Key, Instant)>>,
 }
 
@@ -77,6 +79,7 @@ impl Socket {
             writer: Cell::new(None),
             deadline: Cell::new(None),
             is_expired: Cell::new(false),
+            resets: Cell::new(false),
             timer: Cell::new(None),
         });
         socket.link.attach(at, &socket);
@@ -247,6 +250,10 @@ impl Socket {
         }
     }
 
+    pub(super) fn reset_on_close(&self) {
+        self.resets.set(true);
+    }
+
     pub(super) fn queued_bytes(&self) -> usize {
         self.outbox.borrow().bytes()
     }
@@ -350,7 +357,7 @@ impl Socket {
         if let Some((key, _)) = self.timer.take() {
             world.clock.remove(key);
         }
-        let has_unread = !self.inbox.borrow().is_empty();
+        let has_unread = !self.inbox.borrow().is_empty() || self.resets.get();
         self.sending.set(Sending::Ended);
         self.link.close(world, self.at, &self.host().faults, has_unread);
         drop((self.inbox.take(), self.outbox.take(), self.reader.take(), self.writer.take()));

@@ -105,6 +105,10 @@ impl Stream for SimStream {
         self.socket.end_sending(&self.world);
     }
 
+    fn reset_on_drop(&self) {
+        self.socket.reset_on_close();
+    }
+
     fn set_deadline(&self, deadline: Option<Instant>) {
         self.socket.set_deadline(&self.world, deadline);
     }

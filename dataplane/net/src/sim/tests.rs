@@ -44,6 +44,8 @@ impl Host for Simulated {
 
 mod faultless {
     crate::net_contract!(super::Simulated::new(1, super::Faults::none()); without_threads);
+    crate::net_contract!(super::Simulated::new(1, super::Faults::none());
+        each a_stream_told_to_resets_its_peer);
 }
 
 mod mild {
