@@ -187,8 +187,6 @@ fn check_body(
         wrong(format!("wrong bytes among {} of {}", body.len(), expected.len()));
     }
     match ending {
-        // HTTP/1.0 knows the end of the stream only; a cut looks like the end.
-        Ending::Whole if framing == Framing::UntilClose && !ask.act.is_good() => Seen::CutByEnd,
         Ending::Whole => {
             if body.len() < expected.len() && !client.ledger.has_ended_early(ask.id) {
                 wrong(format!("complete with {} of {} bytes", body.len(), expected.len()));
