@@ -8,7 +8,7 @@
 //! the other runtimes take and fill them. Everybody else sees a [`Chunk`]: a counted, read-only
 //! view that returns its buffer when the last view is dropped.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, handle_alloc_error};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Deref;
@@ -38,10 +38,21 @@ impl Arena {
         let bytes = (buffer_bytes as usize).saturating_mul(count as usize);
         let layout = Layout::from_size_align(bytes, 4096).unwrap_or(Layout::new::<u8>());
         assert!(layout.size() == bytes, "an arena of {bytes} bytes exceeds the address space");
-        // SAFETY: the layout's size is not zero, both factors being at least one. The allocator is
-        // used directly because a zeroed reservation costs nothing until it is touched, and
-        // because the kernel needs addresses that never move.
-        let base = unsafe { alloc_zeroed(layout) };
+        // The kernel is asked directly: std's allocator writes the zeroes of anything aligned to
+        // more than 16 bytes itself, which would touch every page of the reservation.
+        // SAFETY: a private anonymous mapping at an address of the kernel's choice touches no
+        // memory of ours.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        let base = if base == libc::MAP_FAILED { std::ptr::null_mut() } else { base.cast::<u8>() };
         let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
         Rc::new(Arena {
             base,
@@ -133,9 +144,10 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this very layout; chunks keep the arena alive, so none
-        // is left.
-        unsafe { dealloc(self.base.as_ptr(), self.layout) };
+        // SAFETY: mapped in `new` with this very size; chunks keep the arena alive, so none is
+        // left.
+        let unmapped = unsafe { libc::munmap(self.base.as_ptr().cast(), self.layout.size()) };
+        debug_assert_eq!(unmapped, 0, "the mapping is ours and whole");
     }
 }
 
@@ -351,6 +363,20 @@ mod tests {
         assert_eq!(arena.take(), Some(b));
         drop(arena.adopt(b, 0));
         assert_eq!(arena.available(), 2);
+    }
+
+    #[test]
+    fn an_untouched_reservation_takes_no_memory() {
+        let resident_pages = || -> usize {
+            let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+            statm.split(' ').nth(1).unwrap().parse().unwrap()
+        };
+        let before = resident_pages();
+        let arena = Arena::new(64 * 1024, 64 * 1024);
+        let page = arena.page();
+        // Other tests of this process come and go; 4 GiB would show.
+        assert!(resident_pages() < before + 256 * 1024);
+        drop((page, arena));
     }
 
     #[test]

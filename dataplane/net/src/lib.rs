@@ -1,8 +1,9 @@
 //! Moves bytes and time, and holds no opinion on either.
 //!
 //! One small interface, [`Net`] and [`Stream`], with three bodies: the native ring on io_uring
-//! ([`native`]), the portable runtime on monoio and the simulated network. The session, the
-//! built-in origin and the load generators are written against the interface and run on all three.
+//! ([`native`]), the portable runtime on monoio ([`portable`]) and the simulated network ([`sim`]).
+//! The session, the built-in origin and the load generators are written against the interface and
+//! run on all three.
 //!
 //! The interface is completion-shaped: received bytes arrive as a leased [`Chunk`] that goes back
 //! to its arena when dropped, sent bytes are queued and leave in one operation per socket and turn.
@@ -23,6 +24,7 @@ mod wheel;
 pub mod contract;
 pub mod native;
 pub mod portable;
+pub mod sim;
 
 pub use address::Address;
 pub use arena::{Arena, Chunk, PageMut};
@@ -150,6 +152,12 @@ pub trait Stream: 'static {
 
     /// Ends our direction once everything queued has left; receiving goes on.
     fn shutdown(&self);
+
+    /// From now on dropping the stream resets the connection, so that the peer can tell a cut from
+    /// an end; what the kernel has not delivered by then is lost. For the ends of messages that
+    /// nothing but the end of the stream marks. Unix sockets know no reset and end as usual, and so
+    /// does the native ring's TCP before kernel 6.7.
+    fn reset_on_drop(&self);
 
     /// From this instant on every poll that would wait errs with [`NetError::TimedOut`]; a later
     /// deadline set afterwards ends that. Setting a later deadline costs a store. `None`: none.

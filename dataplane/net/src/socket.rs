@@ -141,6 +141,11 @@ pub(crate) fn delay_acks(socket: &impl std::os::fd::AsFd) {
     let _ = socket2::SockRef::from(socket).set_tcp_quickack(false);
 }
 
+/// Lets closing a TCP socket reset it, whatever is queued.
+pub(crate) fn reset_on_close(socket: &impl std::os::fd::AsFd) -> io::Result<()> {
+    socket2::SockRef::from(socket).set_linger(Some(std::time::Duration::ZERO))
+}
+
 /// The kernel's form of an address.
 pub(crate) fn kernel_address(to: &Address) -> io::Result<SockAddr> {
     match to {

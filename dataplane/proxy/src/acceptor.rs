@@ -29,7 +29,7 @@ pub(crate) async fn accept_all<N: Net>(
     loop {
         let accepted = {
             let mut stop = worker.listener_stops.guard();
-            // One future for the whole wait: out of descriptors, it rests on a timer of its own.
+            // Kept from poll to poll: out of descriptors, it is what waits to try again.
             let mut accept = std::pin::pin!(worker.net.accept(&listening));
             std::future::poll_fn(|cx| {
                 if worker.is_draining() || !worker.has_listener(listener.slot, serial) {

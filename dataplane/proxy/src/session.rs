@@ -82,6 +82,10 @@ pub(crate) async fn serve_connection<N: Net>(
             Ok(HeadRead::Complete) => {}
             Ok(HeadRead::Closed) => {
                 worker.return_request(request);
+                // The client may still be reading the last answer.
+                if client.queued_bytes() > 0 {
+                    break;
+                }
                 return;
             }
             Err(reason) => {
@@ -238,7 +242,7 @@ fn record_refusal<N: Net>(
 async fn close<N: Net>(worker: &Rc<Worker<N>>, cx: &SessionContext, client: H1Client<N::Stream>) {
     let stream = client.stream();
     stream.set_deadline(Some(worker.net.now() + cx.timeouts.send));
-    if stream.drained(1).await.is_err() {
+    if stream.drained(1).await.is_err() || client.is_broken_off() {
         return;
     }
     stream.shutdown();

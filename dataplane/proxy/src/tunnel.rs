@@ -57,6 +57,7 @@ pub(crate) async fn tunnel<N: Net, C: ClientHalf, U: UpstreamHalf>(
                 client.send_tunnel(chunk);
             }
             Event::FromClient(Err(error)) => {
+                client.abort();
                 record.complete(Some(match error {
                     NetError::TimedOut => Reason::IdleTimeout,
                     _ => Reason::ClientGone,
@@ -64,6 +65,7 @@ pub(crate) async fn tunnel<N: Net, C: ClientHalf, U: UpstreamHalf>(
                 return Attempt::Cut;
             }
             Event::FromUpstream(Err(error)) => {
+                client.abort();
                 record.complete(Some(match error {
                     NetError::TimedOut => Reason::IdleTimeout,
                     _ => Reason::UpstreamReset,

@@ -141,10 +141,7 @@ pub async fn run<N: Net>(net: N, setup: WorkerSetup<N>) {
         scratch: RefCell::default(),
         upstream_limits: HeadLimits::default(),
         index: setup.index,
-        snapshot: RefCell::new(SnapshotHandle::new(
-            Arc::clone(&setup.snapshot),
-            setup.retire.clone(),
-        )),
+        snapshot: RefCell::new(SnapshotHandle::new(setup.snapshot, setup.retire.clone())),
         names: RefCell::new(setup.names),
         retire: setup.retire,
         upstreams: RefCell::default(),
@@ -158,7 +155,7 @@ pub async fn run<N: Net>(net: N, setup: WorkerSetup<N>) {
         access_log: setup.access_log.map(RefCell::new),
         is_draining: Cell::new(false),
     });
-    worker.adopt(setup.snapshot);
+    worker.fit();
     for (slot, socket) in setup.sockets {
         worker.listen(slot, socket);
     }
@@ -217,6 +214,15 @@ impl<N: Net> Worker<N> {
     /// Takes over a snapshot, between turns. Exchanges under way keep theirs; upstreams keep
     /// their connections.
     fn adopt(&self, snapshot: Arc<Snapshot>) {
+        let handle = SnapshotHandle::new(snapshot, self.retire.clone());
+        drop(self.snapshot.replace(handle));
+        self.fit();
+    }
+
+    /// Makes upstreams and bounds those of the snapshot in force.
+    fn fit(&self) {
+        let handle = self.snapshot();
+        let Some(snapshot) = handle.get() else { return };
         let names = self.names.borrow().clone();
         {
             let mut upstreams = self.upstreams.borrow_mut();
@@ -244,8 +250,6 @@ impl<N: Net> Worker<N> {
         }
         self.connections_max.set(snapshot.limits.connections);
         self.status.set_generation(snapshot.generation);
-        let handle = SnapshotHandle::new(snapshot, self.retire.clone());
-        drop(self.snapshot.replace(handle));
     }
 
     fn adopt_names(&self, names: Arc<NameTable>) {

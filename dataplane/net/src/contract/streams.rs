@@ -216,6 +216,21 @@ pub fn gone_shows_while_bytes_are_unread<H: Host>(host: &'static H) {
     });
 }
 
+/// A stream told to reset does so when it is dropped, with nothing unread. Of TCP only.
+pub fn a_stream_told_to_resets_its_peer<H: Host>(host: &'static H) {
+    check(host, small_options(), async move |net: H::Net| {
+        let (client, server) = pair(host, &net).await;
+        server.send_copy(b"a part");
+        server.drained(1).await.unwrap();
+        assert_eq!(recv_exact(&client, 6).await.unwrap(), b"a part");
+        server.reset_on_drop();
+        let soon = net.now() + std::time::Duration::from_millis(50);
+        assert_eq!(super::before(&net, soon, gone(&client)).await, None, "not before");
+        drop(server);
+        assert_eq!(client.recv().await.err(), Some(NetError::Reset));
+    });
+}
+
 /// Idle before and after an exchange, not during one and not after the peer's end.
 pub fn an_idle_stream_says_so<H: Host>(host: &'static H) {
     check(host, small_options(), async move |net: H::Net| {

@@ -33,6 +33,8 @@ pub(super) enum Op {
     /// Keeps delayed ACKs on a connected TCP socket (kernel 6.7; older ones refuse, which costs
     /// nothing).
     DelayAcks { slot: u32 },
+    /// Lets closing a TCP socket reset it (kernel 6.7; older ones refuse).
+    ResetOnClose { slot: u32 },
     /// Ends the sending direction.
     ShutdownWrite { slot: u32 },
     /// Closes a direct descriptor.

@@ -169,6 +169,14 @@ fn entry_for(op: Op) -> squeue::Entry {
                 .build()
                 .flags(silent)
         }
+        Op::ResetOnClose { slot } => {
+            static AT_ONCE: libc::linger = libc::linger { l_onoff: 1, l_linger: 0 };
+            let (level, name) = (libc::SOL_SOCKET as u32, libc::SO_LINGER as u32);
+            let bytes = size_of::<libc::linger>() as u32;
+            opcode::SetSockOpt::new(Fixed(slot), level, name, (&raw const AT_ONCE).cast(), bytes)
+                .build()
+                .flags(silent)
+        }
         Op::ShutdownWrite { slot } => {
             opcode::Shutdown::new(Fixed(slot), libc::SHUT_WR).build().flags(silent)
         }

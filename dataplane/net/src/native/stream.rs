@@ -136,6 +136,10 @@ impl Stream for RingStream {
         self.inner.reactor.borrow_mut().shutdown(self.id);
     }
 
+    fn reset_on_drop(&self) {
+        self.inner.reactor.borrow_mut().reset_on_close(self.id);
+    }
+
     fn set_deadline(&self, deadline: Option<Instant>) {
         self.inner.reactor.borrow_mut().set_deadline(self.id, deadline);
     }

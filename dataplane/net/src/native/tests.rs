@@ -36,6 +36,7 @@ mod contract {
     }
 
     crate::net_contract!(Loopback);
+    crate::net_contract!(Loopback; each a_stream_told_to_resets_its_peer);
 }
 
 fn runtime() -> Option<Runtime> {

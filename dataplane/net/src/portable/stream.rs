@@ -150,6 +150,11 @@ impl Stream for PortableStream {
         self.socket.end_sending(&self.worker);
     }
 
+    fn reset_on_drop(&self) {
+        // It fails only if the connection is gone, which is as good.
+        let _ = crate::socket::reset_on_close(&self.socket.fd());
+    }
+
     fn set_deadline(&self, deadline: Option<Instant>) {
         self.socket.set_deadline(&self.worker, deadline);
     }

@@ -71,6 +71,10 @@ mod legacy_tcp {
         driver: super::Driver::Legacy,
         family: super::Family::Tcp
     });
+    crate::net_contract!(super::Loopback {
+        driver: super::Driver::Legacy,
+        family: super::Family::Tcp
+    }; each a_stream_told_to_resets_its_peer);
 }
 
 mod legacy_unix {
@@ -85,6 +89,10 @@ mod uring_tcp {
         driver: super::Driver::Uring,
         family: super::Family::Tcp
     });
+    crate::net_contract!(super::Loopback {
+        driver: super::Driver::Uring,
+        family: super::Family::Tcp
+    }; each a_stream_told_to_resets_its_peer);
 }
 
 mod uring_unix {

@@ -117,8 +117,10 @@ impl BodyReader {
 /// How the body that we send is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyWriter {
-    /// As it is: its length was announced, or the connection's end is its end.
+    /// As it is: its length was announced.
     Plain,
+    /// As it is: the connection's end is its end.
+    UntilClose,
     /// In chunks.
     Chunked,
     /// Not at all: the answer has no body.
@@ -128,7 +130,7 @@ pub(super) enum BodyWriter {
 impl BodyWriter {
     pub(super) fn data(self, stream: &impl Stream, data: Chunk) {
         match self {
-            BodyWriter::Plain => stream.send(data),
+            BodyWriter::Plain | BodyWriter::UntilClose => stream.send(data),
             BodyWriter::Chunked => {
                 let mut head = [0; 18];
                 stream.send_copy(wire::h1::chunk_head(data.len(), &mut head));

@@ -25,6 +25,8 @@ pub(crate) struct H1Client<S> {
     is_persistent: bool,
     /// Whether an answer was begun and not ended.
     is_answering: bool,
+    /// Whether the connection is to be reset, because its end would pass for that of the answer.
+    is_broken_off: bool,
 }
 
 /// What reading a head came to.
@@ -47,6 +49,7 @@ impl<S: Stream> H1Client<S> {
             method: Method::Get,
             is_persistent: true,
             is_answering: false,
+            is_broken_off: false,
         }
     }
 
@@ -62,6 +65,11 @@ impl<S: Stream> H1Client<S> {
     /// Whether another request may follow on this connection.
     pub(crate) fn is_persistent(&self) -> bool {
         self.is_persistent && !self.is_answering && self.body.is_done()
+    }
+
+    /// Whether an answer was given up that nothing but a reset can mark as incomplete.
+    pub(crate) fn is_broken_off(&self) -> bool {
+        self.is_broken_off
     }
 
     /// Makes the current exchange the connection's last.
@@ -156,7 +164,7 @@ impl<S: Stream> H1Client<S> {
                 Version::Http11 => BodyWriter::Chunked,
                 Version::Http10 => {
                     self.is_persistent = false;
-                    BodyWriter::Plain
+                    BodyWriter::UntilClose
                 }
             },
         };
@@ -232,6 +240,10 @@ impl<S: Stream> ClientHalf for H1Client<S> {
 
     fn abort(&mut self) {
         self.is_persistent = false;
+        if self.is_answering && self.writer == BodyWriter::UntilClose {
+            self.is_broken_off = true;
+            self.stream.reset_on_drop();
+        }
     }
 
     fn queued_bytes(&self) -> usize {
@@ -248,7 +260,7 @@ impl<S: Stream> ClientHalf for H1Client<S> {
 
     fn become_tunnel(&mut self) {
         self.is_persistent = false;
-        self.is_answering = false;
+        self.writer = BodyWriter::UntilClose;
     }
 
     fn poll_tunnel(&mut self, cx: &mut Context<'_>) -> Poll<Result<Chunk, NetError>> {

@@ -84,6 +84,12 @@ impl<K: Kernel> Reactor<K> {
         self.release_if_done(id.slot);
     }
 
+    pub(in crate::native) fn reset_on_close(&mut self, id: StreamId) {
+        if self.connection(id).is_some() {
+            self.kernel.push(Op::ResetOnClose { slot: id.slot }, Token::SILENT);
+        }
+    }
+
     pub(super) fn new_slot(&mut self, phase: Phase) -> Result<StreamId, NetError> {
         let slot = match self.free.pop() {
             Some(slot) => slot,
