@@ -150,6 +150,15 @@ impl Ledger {
 
     fn compare(&self, entry: &Entry, line: Option<&Line>, is_strict: bool) {
         let text = || format!("{entry:?}, but the log says {line:?}");
+        if let Some(line) = line
+            && is_strict
+            && entry.is_patient
+            && !MAY_BE_REFUSED.contains(&line.reason.as_str())
+            // An idle connection may close under a request that cannot be repeated.
+            && !(line.reason == "upstream_reset" && entry.ask.upload != Upload::Nothing)
+        {
+            self.violation(format!("nothing went wrong: {}", text()));
+        }
         match (&entry.seen, line) {
             (Seen::Whole(status), Some(line)) => {
                 if !line.reason.is_empty() || line.status != *status {
@@ -177,6 +186,9 @@ impl Ledger {
         }
     }
 }
+
+/// What may come of a request although every peer behaves.
+const MAY_BE_REFUSED: [&str; 2] = ["", "pending_over_limit"];
 
 fn parse(line: &str) -> Line {
     let value = |name: &str| {
