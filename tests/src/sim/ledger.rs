@@ -143,6 +143,15 @@ impl Ledger {
                 self.violation(format!("a defect of the gateway: {line:?}"));
             }
         }
+        // A refused head has an outcome without a target.
+        let is_unnamed = |entry: &&Entry| {
+            matches!(entry.seen, Seen::Refused(_)) && !by_id.contains_key(&entry.ask.id)
+        };
+        let refused = entries.values().filter(is_unnamed).count();
+        let unnamed = lines.iter().filter(|line| line.id == 0).count();
+        if refused > unnamed {
+            self.violation(format!("{refused} refusals of heads, {unnamed} outcomes of such"));
+        }
         for (id, entry) in entries.iter() {
             self.compare(entry, by_id.get(id), is_strict);
         }
@@ -159,31 +168,26 @@ impl Ledger {
         {
             self.violation(format!("nothing went wrong: {}", text()));
         }
-        match (&entry.seen, line) {
-            (Seen::Whole(status), Some(line)) => {
-                if !line.reason.is_empty() || line.status != *status {
-                    self.violation(format!("whole for the client only: {}", text()));
-                }
+        let must_agree = entry.is_patient && is_strict;
+        let what = match (&entry.seen, line) {
+            (Seen::Whole(status), Some(line))
+                if !line.reason.is_empty() || line.status != *status =>
+            {
+                "whole for the client only"
             }
-            (Seen::Whole(_) | Seen::CutByEnd, None) => {
-                self.violation(format!("no outcome: {}", text()));
+            (Seen::Whole(_) | Seen::CutByEnd, None) => "no outcome",
+            (Seen::CutByEnd, Some(line)) if line.reason.is_empty() && must_agree => {
+                "cut, yet recorded as whole"
             }
-            (Seen::CutByEnd, Some(line)) => {
-                if line.reason.is_empty() && entry.is_patient && is_strict {
-                    self.violation(format!("cut, yet recorded as whole: {}", text()));
-                }
+            (Seen::Nothing, Some(line)) if line.reason.is_empty() && must_agree => {
+                "answered, yet nothing came"
             }
-            // A refused head has an outcome without a target.
             (Seen::Refused(reason), Some(line)) if *reason != line.reason => {
-                self.violation(format!("refused for another reason: {}", text()));
+                "refused for another reason"
             }
-            (Seen::Nothing, Some(line)) if line.reason.is_empty() => {
-                if entry.is_patient && is_strict {
-                    self.violation(format!("answered, yet nothing came: {}", text()));
-                }
-            }
-            _ => {}
-        }
+            _ => return,
+        };
+        self.violation(format!("{what}: {}", text()));
     }
 }
 

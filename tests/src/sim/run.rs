@@ -219,7 +219,7 @@ impl Scene {
             net.sleep_until(net.now() + pause).await;
             let _ = orders.post(Order::Serve(self.next_snapshot(net)));
         }
-        if net.random() % 2 == 0 {
+        if net.random().is_multiple_of(2) {
             // Everybody has gone before the drain.
             net.sleep_until(net.now() + Duration::from_secs(60)).await;
             self.probe(net).await;
