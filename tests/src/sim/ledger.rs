@@ -36,12 +36,11 @@ pub struct Entry {
 pub struct Ledger {
     entries: RefCell<BTreeMap<u64, Entry>>,
     violations: RefCell<Vec<String>>,
+    served: RefCell<BTreeSet<u64>>,
     ended_early: RefCell<BTreeSet<u64>>,
     next: Cell<u64>,
     /// Requests that were malformed on purpose.
     pub malformed: Cell<u64>,
-    /// Requests that an origin has read.
-    pub served: Cell<u64>,
     /// Outcomes that the gateway has counted.
     pub outcomes: Cell<u64>,
 }
@@ -72,6 +71,11 @@ impl Ledger {
         if let Some(entry) = self.entries.borrow_mut().get_mut(&id) {
             entry.seen = seen;
         }
+    }
+
+    /// An origin has read the head of a request.
+    pub fn serve(&self, id: u64) {
+        self.served.borrow_mut().insert(id);
     }
 
     /// An origin has read the whole body of a request.
@@ -131,6 +135,10 @@ impl Ledger {
             self.violation(format!("{count} lines in the log, {outcomes} outcomes counted"));
         }
         let entries = self.entries.borrow();
+        let asked = entries.len() as u64 + self.malformed.get();
+        if outcomes > asked {
+            self.violation(format!("{outcomes} outcomes of {asked} requests"));
+        }
         let mut by_id: BTreeMap<u64, Line> = BTreeMap::new();
         for line in lines.iter().filter(|line| line.id != 0) {
             if !entries.contains_key(&line.id) {
@@ -142,6 +150,9 @@ impl Ledger {
             if line.reason == "internal" {
                 self.violation(format!("a defect of the gateway: {line:?}"));
             }
+        }
+        for id in self.served.borrow().iter().filter(|id| !by_id.contains_key(id)) {
+            self.violation(format!("an origin read request {id}, which has no outcome"));
         }
         // A refused head has an outcome without a target.
         let is_unnamed = |entry: &&Entry| {
@@ -191,8 +202,8 @@ impl Ledger {
     }
 }
 
-/// What may come of a request although every peer behaves.
-const MAY_BE_REFUSED: [&str; 2] = ["", "pending_over_limit"];
+/// What may come of a request although every peer behaves: too many may ask at once.
+const MAY_BE_REFUSED: [&str; 3] = ["", "pending_over_limit", "request_timeout"];
 
 fn parse(line: &str) -> Line {
     let value = |name: &str| {
