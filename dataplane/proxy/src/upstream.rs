@@ -334,3 +334,93 @@ fn addresses(plan: &Upstream, names: &NameTable) -> Vec<(Address, u32)> {
     }
     addresses
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Wake;
+
+    use net::sim::SimNet;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Calls(AtomicU32);
+
+    impl Wake for Calls {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// One exchange that waits.
+    struct Guest<'a> {
+        wait: PlaceWait<'a, SimNet>,
+        calls: Arc<Calls>,
+    }
+
+    impl Guest<'_> {
+        fn poll(&mut self) -> Poll<Option<()>> {
+            let waker = Waker::from(Arc::clone(&self.calls));
+            self.wait.poll(&Context::from_waker(&waker))
+        }
+
+        fn calls(&self) -> u32 {
+            self.calls.0.load(Ordering::Relaxed)
+        }
+    }
+
+    fn guest(upstream: &UpstreamState<SimNet>) -> Guest<'_> {
+        Guest { wait: upstream.place(), calls: Arc::default() }
+    }
+
+    /// One place, and two exchanges may wait for it.
+    fn upstream() -> UpstreamState<SimNet> {
+        let text = "listeners: [ { name: web, address: '127.0.0.1:1' } ]\n\
+                    upstreams: [ { name: o, endpoints: [ { address: '127.0.0.1:2' } ], \
+                    limits: { connections: 1, pending: 2 } } ]\n\
+                    routes: [ { name: all, backends: [ { upstream: o } ] } ]\n";
+        let Ok(document) = config::load(text, "t", &|_| None, Path::new(".")) else {
+            panic!("the document is right")
+        };
+        let Ok(snapshot) = config::compile(&document, 1, &mut config::Slots::default()) else {
+            panic!("the document compiles")
+        };
+        UpstreamState::new(Arc::clone(&snapshot.upstreams[0]), &NameTable::default())
+    }
+
+    #[test]
+    fn polls_in_vain_take_nobodys_turn() {
+        let upstream = upstream();
+        let [mut first, mut second, mut third] = [(); 3].map(|()| guest(&upstream));
+        assert!(first.poll().is_ready());
+        for _ in 0..3 {
+            assert!(second.poll().is_pending());
+        }
+        assert!(third.poll().is_pending());
+        assert_eq!(guest(&upstream).poll(), Poll::Ready(None), "two wait already");
+        upstream.leave_place();
+        assert_eq!((second.calls(), third.calls()), (1, 0));
+        assert!(second.poll().is_ready());
+        upstream.leave_place();
+        assert_eq!((second.calls(), third.calls()), (1, 1));
+        assert!(third.poll().is_ready());
+    }
+
+    #[test]
+    fn a_turn_is_kept_from_the_quicker_and_passed_on_by_those_who_leave() {
+        let upstream = upstream();
+        let [mut first, mut second, mut third] = [(); 3].map(|()| guest(&upstream));
+        assert!(first.poll().is_ready());
+        assert!(second.poll().is_pending() && third.poll().is_pending());
+        upstream.leave_place();
+        assert!(guest(&upstream).poll().is_ready(), "somebody is quicker");
+        assert!(second.poll().is_pending());
+        upstream.leave_place();
+        assert_eq!((second.calls(), third.calls()), (2, 0));
+        drop(second);
+        assert_eq!(third.calls(), 1, "called in the place of the one who left");
+        assert!(third.poll().is_ready());
+    }
+}
