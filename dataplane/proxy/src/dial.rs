@@ -1,12 +1,15 @@
 //! A connection to an endpoint: an idle one, or a new one.
 
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use net::{ConnectOptions, Instant, Net, NetError};
 use wire::reason::Reason;
 
 use crate::h1::H1Upstream;
-use crate::upstream::{Endpoint, UpstreamState};
+use crate::upstream::{Endpoint, PlaceWait, UpstreamState};
 
 /// A connection in use by one exchange. Gives its place and its share of the endpoint's load back
 /// when dropped, on whatever way the exchange ends.
@@ -62,10 +65,10 @@ pub(crate) async fn dial<N: Net>(
     reuse: bool,
     limit: Option<Instant>,
 ) -> Result<Dialed<N>, Reason> {
-    let mut is_waiting = false;
-    let place = std::future::poll_fn(|cx| upstream.poll_place(&mut is_waiting, cx)).await;
-    if place.is_none() {
-        return Err(Reason::PendingOverLimit);
+    let mut wait = upstream.place();
+    match std::future::poll_fn(|cx| Poll::Ready(wait.poll(cx))).await {
+        Poll::Ready(placed) => placed.ok_or(Reason::PendingOverLimit)?,
+        Poll::Pending => Box::pin(wait_for_place(net, wait, limit)).await?,
     }
     upstream.begin(&endpoint);
     let place =
@@ -97,4 +100,25 @@ pub(crate) async fn dial<N: Net>(
             })
         }
     }
+}
+
+/// Waits for a place until `limit`.
+async fn wait_for_place<N: Net>(
+    net: &N,
+    mut wait: PlaceWait<'_, N>,
+    limit: Option<Instant>,
+) -> Result<(), Reason> {
+    let mut expiry = pin!(async {
+        match limit {
+            Some(limit) => net.sleep_until(limit).await,
+            None => std::future::pending().await,
+        }
+    });
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(placed) = wait.poll(cx) {
+            return Poll::Ready(placed.ok_or(Reason::PendingOverLimit));
+        }
+        expiry.as_mut().poll(cx).map(|()| Err(Reason::RequestTimeout))
+    })
+    .await
 }

@@ -19,7 +19,9 @@ pub(crate) struct UpstreamState<N: Net> {
     /// Connections in use by exchanges, connecting ones included.
     in_use: Cell<u32>,
     /// Exchanges that wait for one of them.
-    waiting: RefCell<VecDeque<Waker>>,
+    waiting: RefCell<VecDeque<(u64, Waker)>>,
+    /// Given to the next exchange that waits.
+    next_ticket: Cell<u64>,
     /// Whether sockets keep TCP's delayed ACKs; see [`net::ConnectOptions::delayed_ack`].
     delayed_ack: Cell<bool>,
     stalls: Cell<u8>,
@@ -58,6 +60,7 @@ impl<N: Net> UpstreamState<N> {
             }),
             in_use: Cell::new(0),
             waiting: RefCell::default(),
+            next_ticket: Cell::new(0),
             delayed_ack: Cell::new(delayed_ack),
             stalls: Cell::new(0),
         };
@@ -144,27 +147,20 @@ impl<N: Net> UpstreamState<N> {
         !self.members.borrow().endpoints.is_empty()
     }
 
-    /// A place among the connections this worker may have to the upstream. `None`: too many wait
-    /// already.
-    pub(crate) fn poll_place(&self, is_waiting: &mut bool, cx: &Context<'_>) -> Poll<Option<()>> {
-        let plan = self.plan.borrow();
-        if self.in_use.get() < plan.limits.connections {
-            self.in_use.set(self.in_use.get() + 1);
-            return Poll::Ready(Some(()));
-        }
-        let mut waiting = self.waiting.borrow_mut();
-        if !*is_waiting && waiting.len() >= plan.limits.pending as usize {
-            return Poll::Ready(None);
-        }
-        *is_waiting = true;
-        waiting.push_back(cx.waker().clone());
-        Poll::Pending
+    /// A wait for a place among the connections this worker may have to the upstream.
+    pub(crate) fn place(&self) -> PlaceWait<'_, N> {
+        PlaceWait { upstream: self, ticket: None }
     }
 
     pub(crate) fn leave_place(&self) {
         self.in_use.set(self.in_use.get().saturating_sub(1));
-        if let Some(next) = self.waiting.borrow_mut().pop_front() {
-            next.wake();
+        self.call_next();
+    }
+
+    fn call_next(&self) {
+        let next = self.waiting.borrow_mut().pop_front();
+        if let Some((_, waker)) = next {
+            waker.wake();
         }
     }
 
@@ -249,6 +245,64 @@ impl<N: Net> UpstreamState<N> {
     }
 }
 
+/// One exchange's wait for a place. It stands in the queue once however often it is polled, and
+/// passes its turn on when it is given up.
+pub(crate) struct PlaceWait<'a, N: Net> {
+    upstream: &'a UpstreamState<N>,
+    ticket: Option<u64>,
+}
+
+impl<N: Net> PlaceWait<'_, N> {
+    /// Ready with a place, which [`UpstreamState::leave_place`] gives back. `None`: too many wait
+    /// already.
+    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<()>> {
+        let upstream = self.upstream;
+        let limits = upstream.plan.borrow().limits;
+        if upstream.in_use.get() < limits.connections {
+            upstream.in_use.set(upstream.in_use.get() + 1);
+            self.leave_queue();
+            if upstream.in_use.get() < limits.connections {
+                // The limit may have grown since the others began to wait.
+                upstream.call_next();
+            }
+            return Poll::Ready(Some(()));
+        }
+        let mut waiting = upstream.waiting.borrow_mut();
+        let Some(ticket) = self.ticket else {
+            if waiting.len() >= limits.pending as usize {
+                return Poll::Ready(None);
+            }
+            let ticket = upstream.next_ticket.get();
+            upstream.next_ticket.set(ticket + 1);
+            self.ticket = Some(ticket);
+            waiting.push_back((ticket, cx.waker().clone()));
+            return Poll::Pending;
+        };
+        match waiting.iter_mut().find(|(known, _)| *known == ticket) {
+            Some((_, waker)) => waker.clone_from(cx.waker()),
+            // Called, but somebody else was quicker: the turn is kept.
+            None => waiting.push_front((ticket, cx.waker().clone())),
+        }
+        Poll::Pending
+    }
+
+    /// Whether it still stood in the queue.
+    fn leave_queue(&mut self) -> bool {
+        let Some(ticket) = self.ticket.take() else { return true };
+        let mut waiting = self.upstream.waiting.borrow_mut();
+        let at = waiting.iter().position(|(known, _)| *known == ticket);
+        at.and_then(|at| waiting.remove(at)).is_some()
+    }
+}
+
+impl<N: Net> Drop for PlaceWait<'_, N> {
+    fn drop(&mut self) {
+        if !self.leave_queue() {
+            self.upstream.call_next();
+        }
+    }
+}
+
 /// Pauses of the delayed-ACK time in a row that convict a sender of Nagle's algorithm.
 const STALLS_MAX: u8 = 16;
 
@@ -279,4 +333,94 @@ fn addresses(plan: &Upstream, names: &NameTable) -> Vec<(Address, u32)> {
         }
     }
     addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Wake;
+
+    use net::sim::SimNet;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Calls(AtomicU32);
+
+    impl Wake for Calls {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// One exchange that waits.
+    struct Guest<'a> {
+        wait: PlaceWait<'a, SimNet>,
+        calls: Arc<Calls>,
+    }
+
+    impl Guest<'_> {
+        fn poll(&mut self) -> Poll<Option<()>> {
+            let waker = Waker::from(Arc::clone(&self.calls));
+            self.wait.poll(&Context::from_waker(&waker))
+        }
+
+        fn calls(&self) -> u32 {
+            self.calls.0.load(Ordering::Relaxed)
+        }
+    }
+
+    fn guest(upstream: &UpstreamState<SimNet>) -> Guest<'_> {
+        Guest { wait: upstream.place(), calls: Arc::default() }
+    }
+
+    /// One place, and two exchanges may wait for it.
+    fn upstream() -> UpstreamState<SimNet> {
+        let text = "listeners: [ { name: web, address: '127.0.0.1:1' } ]\n\
+                    upstreams: [ { name: o, endpoints: [ { address: '127.0.0.1:2' } ], \
+                    limits: { connections: 1, pending: 2 } } ]\n\
+                    routes: [ { name: all, backends: [ { upstream: o } ] } ]\n";
+        let Ok(document) = config::load(text, "t", &|_| None, Path::new(".")) else {
+            panic!("the document is right")
+        };
+        let Ok(snapshot) = config::compile(&document, 1, &mut config::Slots::default()) else {
+            panic!("the document compiles")
+        };
+        UpstreamState::new(Arc::clone(&snapshot.upstreams[0]), &NameTable::default())
+    }
+
+    #[test]
+    fn polls_in_vain_take_nobodys_turn() {
+        let upstream = upstream();
+        let [mut first, mut second, mut third] = [(); 3].map(|()| guest(&upstream));
+        assert!(first.poll().is_ready());
+        for _ in 0..3 {
+            assert!(second.poll().is_pending());
+        }
+        assert!(third.poll().is_pending());
+        assert_eq!(guest(&upstream).poll(), Poll::Ready(None), "two wait already");
+        upstream.leave_place();
+        assert_eq!((second.calls(), third.calls()), (1, 0));
+        assert!(second.poll().is_ready());
+        upstream.leave_place();
+        assert_eq!((second.calls(), third.calls()), (1, 1));
+        assert!(third.poll().is_ready());
+    }
+
+    #[test]
+    fn a_turn_is_kept_from_the_quicker_and_passed_on_by_those_who_leave() {
+        let upstream = upstream();
+        let [mut first, mut second, mut third] = [(); 3].map(|()| guest(&upstream));
+        assert!(first.poll().is_ready());
+        assert!(second.poll().is_pending() && third.poll().is_pending());
+        upstream.leave_place();
+        assert!(guest(&upstream).poll().is_ready(), "somebody is quicker");
+        assert!(second.poll().is_pending());
+        upstream.leave_place();
+        assert_eq!((second.calls(), third.calls()), (2, 0));
+        drop(second);
+        assert_eq!(third.calls(), 1, "called in the place of the one who left");
+        assert!(third.poll().is_ready());
+    }
 }

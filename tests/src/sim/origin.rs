@@ -61,7 +61,7 @@ async fn connection(origin: Origin, stream: SimStream) {
             origin.ledger.violation(format!("an origin got a request never sent: {head:?}"));
             return;
         };
-        origin.ledger.served.set(origin.ledger.served.get() + 1);
+        origin.ledger.serve(ask.id);
         if ask.act == Act::Early {
             answer(&origin, &reader.stream, ask, false).await;
         }

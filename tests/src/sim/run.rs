@@ -88,7 +88,7 @@ pub fn run(seed: u64, plant: Plant) -> Report {
     log.close();
     let text = std::fs::read_to_string(&log_path).unwrap_or_default();
     let _ = std::fs::remove_file(&log_path);
-    ledger.audit(&text, ledger.outcomes.get(), is_strict(seed));
+    ledger.audit(&text, ledger.outcomes.get(), is_tame(seed) && !is_short_of_buffers(seed));
     check_nothing_left(&ledger, &gateway);
     report.violations = ledger.violations();
     report
@@ -103,9 +103,14 @@ fn check_nothing_left(ledger: &Ledger, gateway: &NetCounters) {
     }
 }
 
-/// In every third run nothing fails on the gateway's host or on the ways to it.
-fn is_strict(seed: u64) -> bool {
+/// In every third run no peer does anything wrong, and the network fails nobody.
+fn is_tame(seed: u64) -> bool {
     seed.is_multiple_of(3)
+}
+
+/// In every fourth run the gateway has too few buffers for everybody at once.
+fn is_short_of_buffers(seed: u64) -> bool {
+    seed % 4 == 3
 }
 
 fn log_path(seed: u64) -> PathBuf {
@@ -144,10 +149,9 @@ impl Scene {
             1 => [Faults::mild(), Faults::harsh()],
             _ => [Faults::harsh(), Faults::harsh()],
         };
-        let options = match seed % 4 {
-            // Too few buffers for everybody at once.
-            3 => Options { recv_buffers: 8, bulk_buffers: 1, streams_max: 24, ..small() },
-            _ => small(),
+        let options = match is_short_of_buffers(seed) {
+            true => Options { recv_buffers: 8, bulk_buffers: 1, streams_max: 24, ..small() },
+            false => small(),
         };
         Scene {
             seed,
@@ -207,7 +211,7 @@ impl Scene {
                 net: self.clients.clone(),
                 gateway: Address::Tcp(GATEWAY.into()),
                 ledger: Rc::clone(&self.ledger),
-                is_tame: is_strict(self.seed),
+                is_tame: is_tame(self.seed),
             }));
         }
         for _ in 0..4 + net.random() % 4 {
@@ -215,7 +219,7 @@ impl Scene {
             net.sleep_until(net.now() + pause).await;
             let _ = orders.post(Order::Serve(self.next_snapshot(net)));
         }
-        if net.random() % 2 == 0 {
+        if net.random().is_multiple_of(2) {
             // Everybody has gone before the drain.
             net.sleep_until(net.now() + Duration::from_secs(60)).await;
             self.probe(net).await;

@@ -135,8 +135,8 @@ impl Ask {
             act,
             bytes: size(net),
             upload,
-            is_head: is_plain && act.is_good() && random / 512 % 8 == 0,
-            is_old: is_plain && random / 4096 % 12 == 0,
+            is_head: is_plain && act.is_good() && (random / 512).is_multiple_of(8),
+            is_old: is_plain && (random / 4096).is_multiple_of(12),
         }
     }
 

@@ -135,11 +135,11 @@ impl Reader {
     /// # Errors
     /// Why there is none, and whether any of it came.
     pub async fn head(&mut self) -> Result<Head, (bool, Ending)> {
-        let mut head = Head::default();
-        head.start = match self.line().await {
+        let start = match self.line().await {
             Ok(start) => start,
             Err(ending) => return Err((!self.buffer.is_empty(), ending)),
         };
+        let mut head = Head { start, fields: Vec::new() };
         loop {
             let line = self.line().await.map_err(|ending| (true, ending))?;
             if line.is_empty() {

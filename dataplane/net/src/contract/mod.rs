@@ -71,6 +71,7 @@ macro_rules! net_contract {
             a_half_closed_stream_still_answers
             a_reset_shows_in_recv
             a_reset_shows_in_gone
+            a_stream_dropped_unread_resets_its_peer
             gone_shows_while_bytes_are_unread
             an_idle_stream_says_so
             queued_bytes_leave_before_the_end

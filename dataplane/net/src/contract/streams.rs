@@ -216,6 +216,26 @@ pub fn gone_shows_while_bytes_are_unread<H: Host>(host: &'static H) {
     });
 }
 
+/// A few bytes that nobody has read are enough, wherever they wait.
+pub fn a_stream_dropped_unread_resets_its_peer<H: Host>(host: &'static H) {
+    check(host, small_options(), async move |net: H::Net| {
+        for reads_first in [false, true] {
+            let (client, server) = pair(host, &net).await;
+            client.send_copy(b"first");
+            client.drained(1).await.unwrap();
+            pause(&net, 20).await;
+            if reads_first {
+                assert_eq!(recv_exact(&server, 5).await.unwrap(), b"first");
+                client.send_copy(b"second");
+                client.drained(1).await.unwrap();
+                pause(&net, 20).await;
+            }
+            drop(server);
+            assert_eq!(client.recv().await.err(), Some(NetError::Reset));
+        }
+    });
+}
+
 /// A stream told to reset does so when it is dropped, with nothing unread. Of TCP only.
 pub fn a_stream_told_to_resets_its_peer<H: Host>(host: &'static H) {
     check(host, small_options(), async move |net: H::Net| {

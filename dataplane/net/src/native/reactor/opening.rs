@@ -68,8 +68,14 @@ impl<K: Kernel> Reactor<K> {
         connection.reader = None;
         connection.writer = None;
         connection.deadline = None;
+        let has_unread = connection.pop_unread().is_some();
         while connection.pop_unread().is_some() {}
         let is_flying = connection.outbox.as_ref().is_some_and(|outbox| outbox.is_flying());
+        if has_unread {
+            // The kernel resets for bytes that it still has; these have left it already.
+            self.kernel.push(Op::ResetOnClose { slot: id.slot }, Token::SILENT);
+        }
+        let connection = &mut self.connections[id.slot as usize];
         let is_receiving = connection.receiving == Receiving::Armed;
         if is_receiving {
             connection.receiving = Receiving::Cancelling;
