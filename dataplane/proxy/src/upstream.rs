@@ -18,11 +18,24 @@ pub(crate) struct UpstreamState<N: Net> {
     members: RefCell<Members<N>>,
     /// Connections in use by exchanges, connecting ones included.
     in_use: Cell<u32>,
-    /// Exchanges that wait for one of them.
-    waiting: RefCell<VecDeque<Waker>>,
+    /// Exchanges that wait for one of them, first come, first served.
+    waiting: RefCell<Waiting>,
     /// Whether sockets keep TCP's delayed ACKs; see [`net::ConnectOptions::delayed_ack`].
     delayed_ack: Cell<bool>,
     stalls: Cell<u8>,
+}
+
+/// Who waits, by ticket; tickets ascend.
+#[derive(Default)]
+struct Waiting {
+    next_ticket: u64,
+    queue: VecDeque<(u64, Waker)>,
+}
+
+/// A place in the queue for a connection; given up when dropped.
+pub(crate) struct Waiter<'a, N: Net> {
+    upstream: &'a UpstreamState<N>,
+    ticket: Option<u64>,
 }
 
 struct Members<N: Net> {
@@ -114,7 +127,14 @@ impl<N: Net> UpstreamState<N> {
             .collect();
         members.balancer = Some(Balancer::new(plan.balance.kind, &weights, &identities));
         drop(members);
+        let is_same_ack = self.plan.borrow().delayed_ack == plan.delayed_ack;
+        if !is_same_ack {
+            self.delayed_ack.set(plan.delayed_ack != DelayedAck::Off);
+            self.stalls.set(0);
+        }
         *self.plan.borrow_mut() = plan;
+        // There may be more places than before.
+        self.wake_first();
     }
 
     /// Chooses an endpoint that is not in `tried`.
@@ -144,27 +164,26 @@ impl<N: Net> UpstreamState<N> {
         !self.members.borrow().endpoints.is_empty()
     }
 
-    /// A place among the connections this worker may have to the upstream. `None`: too many wait
-    /// already.
-    pub(crate) fn poll_place(&self, is_waiting: &mut bool, cx: &Context<'_>) -> Poll<Option<()>> {
-        let plan = self.plan.borrow();
-        if self.in_use.get() < plan.limits.connections {
-            self.in_use.set(self.in_use.get() + 1);
-            return Poll::Ready(Some(()));
-        }
-        let mut waiting = self.waiting.borrow_mut();
-        if !*is_waiting && waiting.len() >= plan.limits.pending as usize {
-            return Poll::Ready(None);
-        }
-        *is_waiting = true;
-        waiting.push_back(cx.waker().clone());
-        Poll::Pending
+    /// Somebody who wants one of the connections that this worker may have to the upstream.
+    pub(crate) fn waiter(&self) -> Waiter<'_, N> {
+        Waiter { upstream: self, ticket: None }
     }
 
     pub(crate) fn leave_place(&self) {
         self.in_use.set(self.in_use.get().saturating_sub(1));
-        if let Some(next) = self.waiting.borrow_mut().pop_front() {
-            next.wake();
+        self.wake_first();
+    }
+
+    fn free_places(&self) -> usize {
+        let most = self.plan.borrow().limits.connections;
+        most.saturating_sub(self.in_use.get()) as usize
+    }
+
+    /// Wakes as many of those who wait as there are free connections.
+    fn wake_first(&self) {
+        let free = self.free_places();
+        for (_, waker) in self.waiting.borrow().queue.iter().take(free) {
+            waker.wake_by_ref();
         }
     }
 
@@ -245,6 +264,55 @@ impl<N: Net> UpstreamState<N> {
         self.stalls.set(stalls);
         if stalls >= STALLS_MAX {
             self.delayed_ack.set(false);
+        }
+    }
+}
+
+impl<N: Net> Waiter<'_, N> {
+    /// Takes a connection as soon as one is free and nobody came earlier. `None`: too many wait
+    /// already.
+    pub(crate) fn poll_place(&mut self, cx: &Context<'_>) -> Poll<Option<()>> {
+        let free = self.upstream.free_places();
+        let pending_max = self.upstream.plan.borrow().limits.pending as usize;
+        let mut waiting = self.upstream.waiting.borrow_mut();
+        let at = match self.ticket {
+            None => waiting.queue.len(),
+            Some(own) => waiting.queue.partition_point(|&(ticket, _)| ticket < own),
+        };
+        if at < free {
+            if self.ticket.take().is_some() {
+                waiting.queue.remove(at);
+            }
+            self.upstream.in_use.set(self.upstream.in_use.get() + 1);
+            return Poll::Ready(Some(()));
+        }
+        if self.ticket.is_some() {
+            if let Some((_, waker)) = waiting.queue.get_mut(at) {
+                waker.clone_from(cx.waker());
+            }
+            return Poll::Pending;
+        }
+        if at >= pending_max {
+            return Poll::Ready(None);
+        }
+        let ticket = waiting.next_ticket;
+        waiting.next_ticket += 1;
+        waiting.queue.push_back((ticket, cx.waker().clone()));
+        self.ticket = Some(ticket);
+        Poll::Pending
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.ticket.is_some()
+    }
+}
+
+impl<N: Net> Drop for Waiter<'_, N> {
+    fn drop(&mut self) {
+        if let Some(own) = self.ticket {
+            self.upstream.waiting.borrow_mut().queue.retain(|&(ticket, _)| ticket != own);
+            // Whoever is next may have to hear what this one was told.
+            self.upstream.wake_first();
         }
     }
 }

@@ -1,0 +1,66 @@
+"""Peers that push without reading, wait without end, or leave while they wait."""
+
+import time
+
+import pytest
+
+from gateway import until
+from scripted_origin import ScriptedOrigin
+
+HOST = "Host: a.example\r\n"
+QUEUE = """
+workers: 1
+listeners: [ {{ name: web, address: "127.0.0.1:{{port}}" }} ]
+upstreams:
+  - {{ name: small, endpoints: [ {{ address: "{origin}" }} ], limits: {{ connections: 1, pending: 3 }} }}
+routes:
+  - {{ name: all, match: {{ path: {{ prefix: / }} }}, backends: [ {{ upstream: small }} ],
+       timeouts: {{ first_byte: 800ms }} }}
+  - {{ name: long, match: {{ path: {{ prefix: /sse }} }}, backends: [ {{ upstream: small }} ] }}
+"""
+
+
+@pytest.fixture(params=["ring", "portable"])
+def queue(request, start, origin):
+    return start(QUEUE.format(origin=origin.address), request.param)
+
+
+def exchanges(gateway, count):
+    until(lambda: gateway.metric("ringgate_worker_exchanges") == count, f"{count} exchanges")
+
+
+def test_clients_that_leave_the_queue_give_their_places_up(queue):
+    with queue.raw() as first:
+        first.send(f"GET /sse?events=1000&interval=50 HTTP/1.1\r\n{HOST}\r\n")
+        first.until("\r\n\r\n")
+        for _ in range(3):
+            waiting = [queue.raw() for _ in range(3)]
+            for client in waiting:
+                client.send(f"GET /hello HTTP/1.1\r\n{HOST}\r\n")
+            exchanges(queue, 4)
+            for client in waiting:
+                client.reset()
+            exchanges(queue, 1)
+    assert queue.get("/hello").status == 200
+    until(queue.is_at_rest, "everything was given back")
+
+
+def test_nobody_waits_for_a_connection_without_end(queue):
+    with queue.raw() as first:
+        first.send(f"GET /sse?events=1000&interval=50 HTTP/1.1\r\n{HOST}\r\n")
+        first.until("\r\n\r\n")
+        begun = time.monotonic()
+        reply = queue.get("/hello")
+        assert (reply.status, reply.reason) == (504, "first_byte_timeout")
+        assert time.monotonic() - begun < 3
+
+
+def test_the_queue_goes_on_after_every_order_of_coming_and_going(queue):
+    clients = [queue.raw() for _ in range(4)]
+    for _ in range(5):
+        for client in clients:
+            client.send(f"GET /slow?ms=20 HTTP/1.1\r\n{HOST}\r\n")
+        for client in clients:
+            assert client.answer()[0].startswith("HTTP/1.1 200")
+    for client in clients:
+        client.socket.close()
