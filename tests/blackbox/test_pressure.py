@@ -64,3 +64,30 @@ def test_the_queue_goes_on_after_every_order_of_coming_and_going(queue):
             assert client.answer()[0].startswith("HTTP/1.1 200")
     for client in clients:
         client.socket.close()
+
+
+FIXED = """
+workers: 1
+listeners: [ {{ name: web, address: "127.0.0.1:{{port}}", timeouts: {{ send: 1s }} }} ]
+upstreams: [ {{ name: origin, endpoints: [ {{ address: "{origin}" }} ] }} ]
+routes:
+  - {{ name: all, match: {{ path: {{ prefix: / }} }}, backends: [ {{ upstream: origin }} ] }}
+  - {{ name: tea, match: {{ path: {{ exact: /tea }} }}, respond: {{ status: 200, body: "{body}" }} }}
+"""
+
+
+@pytest.mark.parametrize("runtime", ["ring", "portable"])
+def test_answers_that_nobody_reads_do_not_pile_up(start, origin, runtime):
+    gateway = start(FIXED.format(origin=origin.address, body="x" * 20_000), runtime)
+    before = gateway.memory_bytes()
+    with gateway.raw() as client:
+        client.socket.settimeout(0.5)
+        requests = f"GET /tea HTTP/1.1\r\n{HOST}\r\n".encode() * 500
+        try:
+            for _ in range(40):
+                client.socket.sendall(requests)
+        except OSError:
+            pass
+        assert gateway.memory_bytes() - before < 16 << 20
+        until(lambda: gateway.metric("ringgate_connections_open") == 0, "the client is given up")
+    assert gateway.get("/tea").status == 200

@@ -77,6 +77,10 @@ pub(crate) async fn serve_connection<N: Net>(
     }
     let mut is_first = true;
     loop {
+        if !has_room(&worker, &cx, &mut client).await {
+            record_refusal(&worker, &cx, Reason::SendTimeout, 0);
+            break;
+        }
         let mut request = worker.take_request();
         match read_head(&worker, &cx, &mut client, &mut request, is_first).await {
             Ok(HeadRead::Complete) => {}
@@ -102,6 +106,23 @@ pub(crate) async fn serve_connection<N: Net>(
     if !client.is_broken() {
         Box::pin(close(&worker, &cx, client)).await;
     }
+}
+
+/// Answers a client may leave unread before its next request is looked at.
+const UNREAD_BYTES_MAX: usize = 128 * 1024;
+
+/// Waits until a client that sends one request after the other has read enough of the answers;
+/// false if it does not within the send time.
+async fn has_room<N: Net>(
+    worker: &Rc<Worker<N>>,
+    cx: &SessionContext,
+    client: &mut H1Client<N::Stream>,
+) -> bool {
+    if client.queued_bytes() < UNREAD_BYTES_MAX {
+        return true;
+    }
+    client.set_deadline(Some(worker.net.now() + cx.timeouts.send));
+    poll_fn(|task| client.poll_drained(task, UNREAD_BYTES_MAX)).await.is_ok()
 }
 
 /// Waits for a request and reads its head. Between requests the connection may idle for the
