@@ -91,3 +91,29 @@ def test_answers_that_nobody_reads_do_not_pile_up(start, origin, runtime):
         assert gateway.memory_bytes() - before < 16 << 20
         until(lambda: gateway.metric("ringgate_connections_open") == 0, "the client is given up")
     assert gateway.get("/tea").status == 200
+
+
+@pytest.mark.parametrize("runtime", ["ring", "portable"])
+def test_interim_answers_that_nobody_reads_do_not_pile_up(start, runtime):
+    sent = []
+
+    def flood(connection, _reader, _head):
+        connection.settimeout(1)
+        interim = b"HTTP/1.1 103 Early Hints\r\nLink: </" + b"x" * 4000 + b">\r\n\r\n"
+        try:
+            for _ in range(25_000):
+                connection.sendall(interim)
+                sent.append(len(interim))
+        except OSError:
+            pass
+        return "close"
+
+    scripted = ScriptedOrigin(flood)
+    gateway = start(FIXED.format(origin=scripted.address, body=""), runtime)
+    before = gateway.memory_bytes()
+    with gateway.raw() as client:
+        client.send(f"GET / HTTP/1.1\r\n{HOST}\r\n")
+        until(lambda: gateway.metric("ringgate_worker_exchanges") == 0, "the client is given up")
+        assert gateway.memory_bytes() - before < 16 << 20
+        assert sum(sent) < 32 << 20
+    scripted.close()
