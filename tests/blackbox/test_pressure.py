@@ -1,5 +1,6 @@
 """Peers that push without reading, wait without end, or leave while they wait."""
 
+import signal
 import time
 
 import pytest
@@ -117,3 +118,18 @@ def test_interim_answers_that_nobody_reads_do_not_pile_up(start, runtime):
         assert gateway.memory_bytes() - before < 16 << 20
         assert sum(sent) < 32 << 20
     scripted.close()
+
+
+@pytest.mark.parametrize("runtime", ["ring", "portable"])
+def test_connections_that_come_at_once_are_bounded_too(start, origin, runtime):
+    config = FIXED.format(origin=origin.address, body="").replace("timeouts: { send: 1s }", "limits: { connections: 5 }")
+    gateway = start(config, runtime)
+    gateway.signal(signal.SIGSTOP)
+    clients = [gateway.raw() for _ in range(40)]
+    gateway.signal(signal.SIGCONT)
+    try:
+        until(lambda: gateway.metric("ringgate_connections_refused_total") == 35, "35 are turned away", 5)
+        assert gateway.metric("ringgate_connections_open") == 5
+    finally:
+        for client in clients:
+            client.socket.close()

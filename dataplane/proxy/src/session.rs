@@ -19,7 +19,7 @@ use crate::answer::{Answer, refusal_body};
 use crate::exchange::serve;
 use crate::h1::{H1Client, HeadRead, head_reason};
 use crate::half::{ClientHalf, HalfError, Request};
-use crate::worker::Worker;
+use crate::worker::{OpenConnection, Worker};
 
 /// What all exchanges of a connection share.
 pub(crate) struct SessionContext {
@@ -65,8 +65,8 @@ pub(crate) async fn serve_connection<N: Net>(
     worker: Rc<Worker<N>>,
     stream: N::Stream,
     cx: Rc<SessionContext>,
+    _counted: OpenConnection<N>,
 ) {
-    let _open = worker.connection_opened(cx.listener_slot);
     let mut client = H1Client::new(stream);
     client.set_deadline(Some(worker.net.now() + cx.timeouts.head));
     if cx.listener.proxy_protocol != ProxyProtocol::Off
