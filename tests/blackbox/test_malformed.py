@@ -120,3 +120,14 @@ def test_buffers_have_a_budget(start, origin):
             client.socket.close()
         until(lambda: gateway.get("/hello").status == 200, "it serves again")
         until(gateway.is_at_rest, "everything is given back")
+
+
+def test_a_refused_head_after_head_has_its_body(start, origin):
+    """The answer to a head that cannot be read is not framed by the request before it."""
+    gateway = start(PLAIN.format(origin=origin.address))
+    with gateway.raw() as client:
+        client.send("HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.until("\r\n\r\n")
+        client.send("GET / HTTP/1.1\r\n\r\n")
+        head, body = client.answer()
+        assert head.startswith("HTTP/1.1 400") and b"host_invalid" in body

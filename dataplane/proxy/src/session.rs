@@ -216,6 +216,7 @@ fn refuse_head<N: Net>(
     reason: Reason,
 ) {
     client.end_after_this();
+    client.forget_request();
     if reason == Reason::ClientGone {
         record_refusal(worker, cx, reason, 0);
         return;

@@ -80,6 +80,12 @@ impl<S: Stream> H1Client<S> {
         self.is_persistent = false;
     }
 
+    /// The next answer is to a head that cannot be read; nothing is known of its request.
+    pub(crate) fn forget_request(&mut self) {
+        self.method = Method::Get;
+        self.version = Version::Http11;
+    }
+
     /// Whether bytes of the next head are there already.
     pub(crate) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
