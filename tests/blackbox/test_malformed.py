@@ -131,3 +131,11 @@ def test_a_refused_head_after_head_has_its_body(start, origin):
         client.send("GET / HTTP/1.1\r\n\r\n")
         head, body = client.answer()
         assert head.startswith("HTTP/1.1 400") and b"host_invalid" in body
+
+
+def test_what_follows_a_refused_connect_is_no_request(start, origin):
+    gateway = start(PLAIN.format(origin=origin.address))
+    with gateway.raw() as client:
+        client.send("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\nGET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+        answers = client.rest()
+        assert answers.count(b"HTTP/1.1 ") == 1 and not answers.startswith(b"HTTP/1.1 200"), answers
