@@ -355,6 +355,11 @@ fn on_head<N: Net, C: ClientHalf, U: UpstreamHalf>(
             client.send_interim(&head, bytes, &mut scratch);
             return Headed::Interim;
         }
+        // RFC 9110 §7.8: the request comes to its end first. What is left of its body must not pass
+        // as the new protocol's bytes.
+        TunnelDecision::Opens if !client.is_body_read() => {
+            return Headed::Refused(Reason::UpgradeUnexpected);
+        }
         TunnelDecision::Opens => {
             let start = ResponseStart { head: &head, bytes, edits: &edits, via: cx.via };
             client.send_head(&start, &mut scratch);
