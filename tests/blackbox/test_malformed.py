@@ -120,3 +120,46 @@ def test_buffers_have_a_budget(start, origin):
             client.socket.close()
         until(lambda: gateway.get("/hello").status == 200, "it serves again")
         until(gateway.is_at_rest, "everything is given back")
+
+
+def test_a_refused_head_after_head_has_its_body(start, origin):
+    """The answer to a head that cannot be read is not framed by the request before it."""
+    gateway = start(PLAIN.format(origin=origin.address))
+    with gateway.raw() as client:
+        client.send("HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.until("\r\n\r\n")
+        client.send("GET / HTTP/1.1\r\n\r\n")
+        head, body = client.answer()
+        assert head.startswith("HTTP/1.1 400") and b"host_invalid" in body
+
+
+def test_what_follows_a_refused_connect_is_no_request(start, origin):
+    gateway = start(PLAIN.format(origin=origin.address))
+    with gateway.raw() as client:
+        client.send("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\nGET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+        answers = client.rest()
+        assert answers.count(b"HTTP/1.1 ") == 1 and not answers.startswith(b"HTTP/1.1 200"), answers
+
+
+def test_no_tunnel_opens_in_the_middle_of_a_request(start):
+    received = []
+
+    def switch(connection, _reader, _head):
+        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        connection.settimeout(2)
+        try:
+            received.append(connection.recv(100))
+        except OSError:
+            pass
+        return "close"
+
+    scripted = ScriptedOrigin(switch)
+    config = PLAIN.format(origin=scripted.address).replace("name: all,", "name: all, upgrade: true,")
+    gateway = start(config)
+    with gateway.raw() as client:
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        head, _ = client.answer()
+        assert head.startswith("HTTP/1.1 502") and "upgrade_unexpected" in head
+    until(lambda: received, "the origin is left")
+    assert received == [b""]
+    scripted.close()

@@ -68,6 +68,9 @@ pub(crate) struct LastRejected {
     pub(crate) lines: Vec<String>,
 }
 
+/// A listener to be bound, and its socket for each worker.
+type Added = (Arc<Listener>, Vec<BoundSocket>);
+
 struct Worker {
     link: WorkerLink,
     /// Orders for which its mailbox had no room, oldest first.
@@ -191,10 +194,7 @@ impl Publisher {
     }
 
     /// Sockets for listeners that are new or have moved.
-    fn bind_added(
-        &self,
-        snapshot: &Snapshot,
-    ) -> Result<Vec<(Arc<Listener>, Vec<BoundSocket>)>, Rejected> {
+    fn bind_added(&self, snapshot: &Snapshot) -> Result<Vec<Added>, Rejected> {
         let added = snapshot.listeners.iter().filter(|listener| !self.bound.has(listener));
         let mut sockets = Vec::new();
         for listener in added {

@@ -107,7 +107,9 @@ fn open<N: Net>(worker: &Rc<Worker<N>>, handed: Handed<N::Incoming>) {
         worker.net.spawn(turn_away(Rc::clone(worker), stream));
         return;
     }
-    worker.net.spawn(serve_connection(Rc::clone(worker), stream, cx));
+    // Counted before its task runs: more may be opened in the same turn.
+    let counted = worker.connection_opened(slot);
+    worker.net.spawn(serve_connection(Rc::clone(worker), stream, cx, counted));
 }
 
 /// Tells a client that there is no room for it, without reading what it has to say.

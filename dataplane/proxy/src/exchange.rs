@@ -15,7 +15,7 @@ use wire::reason::Reason;
 use wire::{BodyLength, FieldId, Method};
 
 use crate::answer::{Answer, refusal_body};
-use crate::dial::dial;
+use crate::dial::{dial, enter};
 use crate::forward::RequestForwarding;
 use crate::half::{ClientHalf, Request, RequestStart};
 use crate::outcome::Record;
@@ -139,8 +139,10 @@ async fn forward<N: Net, C: ClientHalf>(
     plan: &mut Plan<N>,
     record: &mut Record<N>,
 ) -> Result<(), Reason> {
-    let retries =
-        plan.snapshot.get().and_then(|s| s.routes.get(plan.route)).map_or(0, |r| r.retries);
+    let (retries, patience) = match plan.snapshot.get().and_then(|s| s.routes.get(plan.route)) {
+        Some(route) => (route.retries, route.timeouts.first_byte),
+        None => return Err(Reason::Internal),
+    };
     let mut tried = 0;
     let mut reuse = true;
     let mut failures = 0;
@@ -149,6 +151,11 @@ async fn forward<N: Net, C: ClientHalf>(
         false => unresolved_or_empty(&plan.upstream),
     };
     while failures <= retries {
+        if !plan.upstream.has_endpoints() {
+            return Err(last);
+        }
+        // The endpoint is chosen after the wait, among those that are there by then.
+        let entry = enter(&worker.net, &plan.upstream, client, patience, plan.total).await?;
         let now = worker.net.now();
         let Some(endpoint) = plan.upstream.pick(now, worker.net.random(), plan.key, tried) else {
             return Err(last);
@@ -156,8 +163,7 @@ async fn forward<N: Net, C: ClientHalf>(
         record.attempts = record.attempts.saturating_add(1);
         record.set_endpoint(&endpoint.label);
         let bit = UpstreamState::bit(&endpoint);
-        let mut dialed = match dial(&worker.net, &plan.upstream, endpoint, reuse, plan.total).await
-        {
+        let mut dialed = match dial(&worker.net, entry, endpoint, reuse, plan.total).await {
             Ok(dialed) => dialed,
             Err(reason) if is_worth_another(reason) => {
                 worker.metrics.upstream_connect_failed(plan.upstream.slot());

@@ -212,10 +212,7 @@ impl Flow {
         upstream: &mut U,
         cx: &mut Context<'_>,
     ) -> Poll<Event> {
-        if !self.is_committed {
-            let mut head = worker.response_head.borrow_mut();
-            return upstream.poll_head(cx, &worker.upstream_limits, &mut head).map(Event::Head);
-        }
+        // Interim answers queue up like any other bytes.
         if self.waits_for_client || client.queued_bytes() >= HIGH_BYTES {
             if !std::mem::replace(&mut self.waits_for_client, true) {
                 client.set_deadline(Some(worker.net.now() + self.client_send_timeout));
@@ -224,11 +221,17 @@ impl Flow {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(Event::Gone(error)),
                 Poll::Ready(Ok(())) => {
+                    let now = worker.net.now();
                     self.waits_for_client = false;
-                    client.set_deadline(None);
-                    upstream.set_deadline(self.upstream_deadline(worker.net.now()));
+                    let body_by = now + self.client_body_timeout;
+                    client.set_deadline((!self.is_request_sent).then_some(body_by));
+                    upstream.set_deadline(self.upstream_deadline(now));
                 }
             }
+        }
+        if !self.is_committed {
+            let mut head = worker.response_head.borrow_mut();
+            return upstream.poll_head(cx, &worker.upstream_limits, &mut head).map(Event::Head);
         }
         upstream.poll_body(cx).map(Event::Answer)
     }
@@ -351,6 +354,11 @@ fn on_head<N: Net, C: ClientHalf, U: UpstreamHalf>(
         TunnelDecision::NotATunnel if (100..200).contains(&head.status) => {
             client.send_interim(&head, bytes, &mut scratch);
             return Headed::Interim;
+        }
+        // RFC 9110 §7.8: the request comes to its end first. What is left of its body must not pass
+        // as the new protocol's bytes.
+        TunnelDecision::Opens if !client.is_body_read() => {
+            return Headed::Refused(Reason::UpgradeUnexpected);
         }
         TunnelDecision::Opens => {
             let start = ResponseStart { head: &head, bytes, edits: &edits, via: cx.via };

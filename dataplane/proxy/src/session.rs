@@ -19,7 +19,7 @@ use crate::answer::{Answer, refusal_body};
 use crate::exchange::serve;
 use crate::h1::{H1Client, HeadRead, head_reason};
 use crate::half::{ClientHalf, HalfError, Request};
-use crate::worker::Worker;
+use crate::worker::{OpenConnection, Worker};
 
 /// What all exchanges of a connection share.
 pub(crate) struct SessionContext {
@@ -65,8 +65,8 @@ pub(crate) async fn serve_connection<N: Net>(
     worker: Rc<Worker<N>>,
     stream: N::Stream,
     cx: Rc<SessionContext>,
+    _counted: OpenConnection<N>,
 ) {
-    let _open = worker.connection_opened(cx.listener_slot);
     let mut client = H1Client::new(stream);
     client.set_deadline(Some(worker.net.now() + cx.timeouts.head));
     if cx.listener.proxy_protocol != ProxyProtocol::Off
@@ -77,6 +77,10 @@ pub(crate) async fn serve_connection<N: Net>(
     }
     let mut is_first = true;
     loop {
+        if !has_room(&worker, &cx, &mut client).await {
+            record_refusal(&worker, &cx, Reason::SendTimeout, 0);
+            break;
+        }
         let mut request = worker.take_request();
         match read_head(&worker, &cx, &mut client, &mut request, is_first).await {
             Ok(HeadRead::Complete) => {}
@@ -104,6 +108,23 @@ pub(crate) async fn serve_connection<N: Net>(
         }
     }
     Box::pin(close(&worker, &cx, client)).await;
+}
+
+/// Answers a client may leave unread before its next request is looked at.
+const UNREAD_BYTES_MAX: usize = 128 * 1024;
+
+/// Waits until a client that sends one request after the other has read enough of the answers;
+/// false if it does not within the send time.
+async fn has_room<N: Net>(
+    worker: &Rc<Worker<N>>,
+    cx: &SessionContext,
+    client: &mut H1Client<N::Stream>,
+) -> bool {
+    if client.queued_bytes() < UNREAD_BYTES_MAX {
+        return true;
+    }
+    client.set_deadline(Some(worker.net.now() + cx.timeouts.send));
+    poll_fn(|task| client.poll_drained(task, UNREAD_BYTES_MAX)).await.is_ok()
 }
 
 /// Waits for a request and reads its head. Between requests the connection may idle for the
@@ -197,6 +218,7 @@ fn refuse_head<N: Net>(
     reason: Reason,
 ) {
     client.end_after_this();
+    client.forget_request();
     if reason == Reason::ClientGone {
         record_refusal(worker, cx, reason, 0);
         return;

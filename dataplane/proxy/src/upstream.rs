@@ -18,13 +18,24 @@ pub(crate) struct UpstreamState<N: Net> {
     members: RefCell<Members<N>>,
     /// Connections in use by exchanges, connecting ones included.
     in_use: Cell<u32>,
-    /// Exchanges that wait for one of them.
-    waiting: RefCell<VecDeque<(u64, Waker)>>,
-    /// Given to the next exchange that waits.
-    next_ticket: Cell<u64>,
+    /// Exchanges that wait for one of them, first come, first served.
+    waiting: RefCell<Waiting>,
     /// Whether sockets keep TCP's delayed ACKs; see [`net::ConnectOptions::delayed_ack`].
     delayed_ack: Cell<bool>,
     stalls: Cell<u8>,
+}
+
+/// Who waits, by ticket; tickets ascend.
+#[derive(Default)]
+struct Waiting {
+    next_ticket: u64,
+    queue: VecDeque<(u64, Waker)>,
+}
+
+/// A place in the queue for a connection; given up when dropped.
+pub(crate) struct Waiter<'a, N: Net> {
+    upstream: &'a UpstreamState<N>,
+    ticket: Option<u64>,
 }
 
 struct Members<N: Net> {
@@ -60,7 +71,6 @@ impl<N: Net> UpstreamState<N> {
             }),
             in_use: Cell::new(0),
             waiting: RefCell::default(),
-            next_ticket: Cell::new(0),
             delayed_ack: Cell::new(delayed_ack),
             stalls: Cell::new(0),
         };
@@ -117,7 +127,14 @@ impl<N: Net> UpstreamState<N> {
             .collect();
         members.balancer = Some(Balancer::new(plan.balance.kind, &weights, &identities));
         drop(members);
+        let is_same_ack = self.plan.borrow().delayed_ack == plan.delayed_ack;
+        if !is_same_ack {
+            self.delayed_ack.set(plan.delayed_ack != DelayedAck::Off);
+            self.stalls.set(0);
+        }
         *self.plan.borrow_mut() = plan;
+        // There may be more places than before.
+        self.wake_first();
     }
 
     /// Chooses an endpoint that is not in `tried`.
@@ -147,20 +164,26 @@ impl<N: Net> UpstreamState<N> {
         !self.members.borrow().endpoints.is_empty()
     }
 
-    /// A wait for a place among the connections this worker may have to the upstream.
-    pub(crate) fn place(&self) -> PlaceWait<'_, N> {
-        PlaceWait { upstream: self, ticket: None }
+    /// Somebody who wants one of the connections that this worker may have to the upstream.
+    pub(crate) fn waiter(&self) -> Waiter<'_, N> {
+        Waiter { upstream: self, ticket: None }
     }
 
     pub(crate) fn leave_place(&self) {
         self.in_use.set(self.in_use.get().saturating_sub(1));
-        self.call_next();
+        self.wake_first();
     }
 
-    fn call_next(&self) {
-        let next = self.waiting.borrow_mut().pop_front();
-        if let Some((_, waker)) = next {
-            waker.wake();
+    fn free_places(&self) -> usize {
+        let most = self.plan.borrow().limits.connections;
+        most.saturating_sub(self.in_use.get()) as usize
+    }
+
+    /// Wakes as many of those who wait as there are free connections.
+    fn wake_first(&self) {
+        let free = self.free_places();
+        for (_, waker) in self.waiting.borrow().queue.iter().take(free) {
+            waker.wake_by_ref();
         }
     }
 
@@ -245,60 +268,51 @@ impl<N: Net> UpstreamState<N> {
     }
 }
 
-/// One exchange's wait for a place. It stands in the queue once however often it is polled, and
-/// passes its turn on when it is given up.
-pub(crate) struct PlaceWait<'a, N: Net> {
-    upstream: &'a UpstreamState<N>,
-    ticket: Option<u64>,
-}
-
-impl<N: Net> PlaceWait<'_, N> {
-    /// Ready with a place, which [`UpstreamState::leave_place`] gives back. `None`: too many wait
+impl<N: Net> Waiter<'_, N> {
+    /// Takes a connection as soon as one is free and nobody came earlier. `None`: too many wait
     /// already.
-    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<()>> {
-        let upstream = self.upstream;
-        let limits = upstream.plan.borrow().limits;
-        if upstream.in_use.get() < limits.connections {
-            upstream.in_use.set(upstream.in_use.get() + 1);
-            self.leave_queue();
-            if upstream.in_use.get() < limits.connections {
-                // The limit may have grown since the others began to wait.
-                upstream.call_next();
+    pub(crate) fn poll_place(&mut self, cx: &Context<'_>) -> Poll<Option<()>> {
+        let free = self.upstream.free_places();
+        let pending_max = self.upstream.plan.borrow().limits.pending as usize;
+        let mut waiting = self.upstream.waiting.borrow_mut();
+        let at = match self.ticket {
+            None => waiting.queue.len(),
+            Some(own) => waiting.queue.partition_point(|&(ticket, _)| ticket < own),
+        };
+        if at < free {
+            if self.ticket.take().is_some() {
+                waiting.queue.remove(at);
             }
+            self.upstream.in_use.set(self.upstream.in_use.get() + 1);
             return Poll::Ready(Some(()));
         }
-        let mut waiting = upstream.waiting.borrow_mut();
-        let Some(ticket) = self.ticket else {
-            if waiting.len() >= limits.pending as usize {
-                return Poll::Ready(None);
+        if self.ticket.is_some() {
+            if let Some((_, waker)) = waiting.queue.get_mut(at) {
+                waker.clone_from(cx.waker());
             }
-            let ticket = upstream.next_ticket.get();
-            upstream.next_ticket.set(ticket + 1);
-            self.ticket = Some(ticket);
-            waiting.push_back((ticket, cx.waker().clone()));
             return Poll::Pending;
-        };
-        match waiting.iter_mut().find(|(known, _)| *known == ticket) {
-            Some((_, waker)) => waker.clone_from(cx.waker()),
-            // Called, but somebody else was quicker: the turn is kept.
-            None => waiting.push_front((ticket, cx.waker().clone())),
         }
+        if at >= pending_max {
+            return Poll::Ready(None);
+        }
+        let ticket = waiting.next_ticket;
+        waiting.next_ticket += 1;
+        waiting.queue.push_back((ticket, cx.waker().clone()));
+        self.ticket = Some(ticket);
         Poll::Pending
     }
 
-    /// Whether it still stood in the queue.
-    fn leave_queue(&mut self) -> bool {
-        let Some(ticket) = self.ticket.take() else { return true };
-        let mut waiting = self.upstream.waiting.borrow_mut();
-        let at = waiting.iter().position(|(known, _)| *known == ticket);
-        at.and_then(|at| waiting.remove(at)).is_some()
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.ticket.is_some()
     }
 }
 
-impl<N: Net> Drop for PlaceWait<'_, N> {
+impl<N: Net> Drop for Waiter<'_, N> {
     fn drop(&mut self) {
-        if !self.leave_queue() {
-            self.upstream.call_next();
+        if let Some(own) = self.ticket {
+            self.upstream.waiting.borrow_mut().queue.retain(|&(ticket, _)| ticket != own);
+            // Whoever is next may have to hear what this one was told.
+            self.upstream.wake_first();
         }
     }
 }
@@ -356,14 +370,14 @@ mod tests {
 
     /// One exchange that waits.
     struct Guest<'a> {
-        wait: PlaceWait<'a, SimNet>,
+        wait: Waiter<'a, SimNet>,
         calls: Arc<Calls>,
     }
 
     impl Guest<'_> {
         fn poll(&mut self) -> Poll<Option<()>> {
             let waker = Waker::from(Arc::clone(&self.calls));
-            self.wait.poll(&Context::from_waker(&waker))
+            self.wait.poll_place(&Context::from_waker(&waker))
         }
 
         fn calls(&self) -> u32 {
@@ -372,7 +386,7 @@ mod tests {
     }
 
     fn guest(upstream: &UpstreamState<SimNet>) -> Guest<'_> {
-        Guest { wait: upstream.place(), calls: Arc::default() }
+        Guest { wait: upstream.waiter(), calls: Arc::default() }
     }
 
     /// One place, and two exchanges may wait for it.
@@ -409,16 +423,14 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_is_kept_from_the_quicker_and_passed_on_by_those_who_leave() {
+    fn a_turn_is_kept_from_latecomers_and_passed_on_by_those_who_leave() {
         let upstream = upstream();
         let [mut first, mut second, mut third] = [(); 3].map(|()| guest(&upstream));
         assert!(first.poll().is_ready());
         assert!(second.poll().is_pending() && third.poll().is_pending());
         upstream.leave_place();
-        assert!(guest(&upstream).poll().is_ready(), "somebody is quicker");
-        assert!(second.poll().is_pending());
-        upstream.leave_place();
-        assert_eq!((second.calls(), third.calls()), (2, 0));
+        assert_eq!((second.calls(), third.calls()), (1, 0));
+        assert!(third.poll().is_pending(), "it is not its turn");
         drop(second);
         assert_eq!(third.calls(), 1, "called in the place of the one who left");
         assert!(third.poll().is_ready());

@@ -77,6 +77,12 @@ impl<S: Stream> H1Client<S> {
         self.is_persistent = false;
     }
 
+    /// The next answer is to a head that cannot be read; nothing is known of its request.
+    pub(crate) fn forget_request(&mut self) {
+        self.method = Method::Get;
+        self.version = Version::Http11;
+    }
+
     /// Whether bytes of the next head are there already.
     pub(crate) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
@@ -168,8 +174,10 @@ impl<S: Stream> H1Client<S> {
                 }
             },
         };
-        if !self.body.is_done() {
-            // The rest of the request may never be read, so what follows cannot be trusted.
+        // The rest of the request may never be read, so what follows cannot be trusted.
+        let is_refused_tunnel =
+            self.method == Method::Connect && !(200..300).contains(&head.status);
+        if !self.body.is_done() || is_refused_tunnel {
             self.is_persistent = false;
         }
     }
@@ -218,7 +226,8 @@ impl<S: Stream> ClientHalf for H1Client<S> {
     }
 
     fn send_answer(&mut self, answer: &Answer<'_>, scratch: &mut Vec<u8>) {
-        if !self.body.is_done() {
+        // What follows a CONNECT may be meant for the tunnel that does not open.
+        if !self.body.is_done() || self.method == Method::Connect {
             self.is_persistent = false;
         }
         let closes = !self.is_persistent;

@@ -122,6 +122,11 @@ impl<K: Kernel> Reactor<K> {
     pub(super) fn on_listener_rested(&mut self, index: u32) {
         if let Some(listener) = self.listeners.get_mut(index as usize) {
             listener.is_resting = false;
+            if listener.is_closing && !listener.is_armed {
+                // Dropped while it rested: nothing else will close it.
+                listener.fd = None;
+                listener.accepted.clear();
+            }
         }
         self.arm_accept(index);
     }
