@@ -92,7 +92,7 @@ pub(crate) async fn enter<N: Net, C: ClientHalf>(
                 NetError::TimedOut if limit.is_some_and(|limit| net.now() >= limit) => {
                     Reason::RequestTimeout
                 }
-                NetError::TimedOut => Reason::FirstByteTimeout,
+                NetError::TimedOut => Reason::PendingTimeout,
                 NetError::BuffersExhausted => Reason::BuffersExhausted,
                 _ => Reason::ClientGone,
             })

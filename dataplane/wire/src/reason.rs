@@ -124,6 +124,8 @@ reasons! {
     ConnectionsOverLimit = "connections_over_limit", 503, Gateway;
     /// Too many requests wait for a connection to this upstream.
     PendingOverLimit = "pending_over_limit", 503, Gateway;
+    /// No connection of the upstream came free within `timeouts.first_byte`.
+    PendingTimeout = "pending_timeout", 503, Gateway;
     /// The budget of buffered bytes is used up.
     BuffersExhausted = "buffers_exhausted", 503, Gateway;
     /// The process or the host is out of descriptors.

@@ -203,7 +203,7 @@ impl Ledger {
 }
 
 /// What may come of a request although every peer behaves: too many may ask at once.
-const MAY_BE_REFUSED: [&str; 3] = ["", "pending_over_limit", "request_timeout"];
+const MAY_BE_REFUSED: [&str; 4] = ["", "pending_over_limit", "pending_timeout", "request_timeout"];
 
 fn parse(line: &str) -> Line {
     let value = |name: &str| {
