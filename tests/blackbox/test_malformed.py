@@ -3,6 +3,7 @@
 import random
 import re
 import socket
+import threading
 
 import pytest
 
@@ -163,3 +164,27 @@ def test_no_tunnel_opens_in_the_middle_of_a_request(start):
     until(lambda: received, "the origin is left")
     assert received == [b""]
     scripted.close()
+
+
+def test_refused_connections_do_not_end_those_that_come_after_them(gateway):
+    """A closing connection's slot goes to the next one, which nothing of the old may reach."""
+    wrong = []
+
+    def churn():
+        for _ in range(200):
+            with gateway.raw() as client:
+                client.send("GET / HTTP/9.9\r\n\r\n")
+                client.answer()
+            with gateway.raw() as client:
+                try:
+                    client.send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+                    client.answer()
+                except (EOFError, OSError) as error:
+                    wrong.append(error)
+
+    threads = [threading.Thread(target=churn) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong, wrong[:3]

@@ -73,6 +73,7 @@ macro_rules! net_contract {
             a_reset_shows_in_gone
             a_stream_dropped_unread_resets_its_peer
             gone_shows_while_bytes_are_unread
+            the_end_of_one_stream_leaves_the_next_alone
             an_idle_stream_says_so
             queued_bytes_leave_before_the_end
             a_dropped_receive_loses_nothing

@@ -251,6 +251,31 @@ pub fn a_stream_told_to_resets_its_peer<H: Host>(host: &'static H) {
     });
 }
 
+/// A stream that ends its direction and is dropped at once does not end the one that comes after
+/// it, whatever they share inside the runtime.
+pub fn the_end_of_one_stream_leaves_the_next_alone<H: Host>(host: &'static H) {
+    check(host, small_options(), async move |net: H::Net| {
+        for _ in 0..400 {
+            let (first, ended) = pair(host, &net).await;
+            ended.shutdown();
+            // The end leaves with this turn, the stream goes with the next.
+            assert!(first.recv().await.unwrap().is_empty());
+            drop(ended);
+            drop(first);
+            let (client, server) = pair(host, &net).await;
+            server.shutdown();
+            pause(&net, 0).await;
+            drop(server);
+            drop(client);
+            let (client, server) = pair(host, &net).await;
+            server.send_copy(b"alive");
+            assert_eq!(recv_exact(&client, 5).await.unwrap(), b"alive");
+            client.send_copy(b"both ways");
+            assert_eq!(recv_exact(&server, 9).await.unwrap(), b"both ways");
+        }
+    });
+}
+
 /// Idle before and after an exchange, not during one and not after the peer's end.
 pub fn an_idle_stream_says_so<H: Host>(host: &'static H) {
     check(host, small_options(), async move |net: H::Net| {

@@ -54,7 +54,8 @@ pub(super) struct Connection {
     /// Receives in a row that filled their buffer (small group) or would not have filled a small
     /// one (bulk group): what decides about the mode.
     pub(super) streak: u8,
-    /// Operations whose last completion is outstanding: at most a receive, a send and a connect.
+    /// Operations whose last completion is outstanding: at most a receive, a send or a
+    /// shutdown, and a connect.
     pub(super) operations: u8,
     pub(super) end_of_stream: bool,
     pub(super) is_dirty: bool,

@@ -177,9 +177,7 @@ fn entry_for(op: Op) -> squeue::Entry {
                 .build()
                 .flags(silent)
         }
-        Op::ShutdownWrite { slot } => {
-            opcode::Shutdown::new(Fixed(slot), libc::SHUT_WR).build().flags(silent)
-        }
+        Op::ShutdownWrite { slot } => opcode::Shutdown::new(Fixed(slot), libc::SHUT_WR).build(),
         Op::CloseSlot { slot } => opcode::Close::new(Fixed(slot)).build().flags(silent),
         Op::CloseFd { fd } => opcode::Close::new(Fd(fd)).build().flags(silent),
         Op::Cancel { target } => opcode::AsyncCancel::new(target.bits()).build().flags(silent),

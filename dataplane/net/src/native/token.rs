@@ -7,13 +7,14 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
-    /// Nobody waits: cancels, closes, shutdowns, installs. Only failures complete at all.
+    /// Nobody waits: cancels, closes, installs. Only failures complete at all.
     Silent = 0,
     Recv = 1,
     Send = 2,
     Connect = 3,
     Accept = 4,
     Bell = 5,
+    Shutdown = 6,
 }
 
 /// Identifies one operation.
@@ -46,6 +47,7 @@ impl Token {
             3 => Kind::Connect,
             4 => Kind::Accept,
             5 => Kind::Bell,
+            6 => Kind::Shutdown,
             _ => Kind::Silent,
         }
     }
@@ -65,7 +67,9 @@ mod tests {
 
     #[test]
     fn what_goes_in_comes_out() {
-        for kind in [Kind::Recv, Kind::Send, Kind::Connect, Kind::Accept, Kind::Bell] {
+        for kind in
+            [Kind::Recv, Kind::Send, Kind::Connect, Kind::Accept, Kind::Bell, Kind::Shutdown]
+        {
             let token = Token::from_bits(Token::new(kind, GENERATIONS + 7, u32::MAX).bits());
             assert_eq!((token.kind(), token.generation(), token.slot()), (kind, 7, u32::MAX));
         }

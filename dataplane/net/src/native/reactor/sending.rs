@@ -90,9 +90,20 @@ impl<K: Kernel> Reactor<K> {
         }
         if connection.ending == Ending::Wanted {
             connection.ending = Ending::Done;
-            self.kernel.push(Op::ShutdownWrite { slot }, Token::SILENT);
+            // The kernel runs it on a thread of its own and looks the slot up only there: until it
+            // has completed, the slot must not pass to another connection.
+            connection.operations += 1;
+            self.operations += 1;
+            self.kernel.push(Op::ShutdownWrite { slot }, token(Kind::Shutdown, id));
         }
         false
+    }
+
+    /// Our direction has ended, or the connection was broken already, which receiving shows.
+    pub(super) fn on_shutdown(&mut self, id: StreamId) {
+        self.connections[id.slot as usize].operations -= 1;
+        self.operations -= 1;
+        self.release_if_done(id.slot);
     }
 
     pub(super) fn on_send(&mut self, id: StreamId, result: i32) {

@@ -46,7 +46,7 @@ impl<K: Kernel> Reactor<K> {
                     self.watch_bell(fd);
                 }
             }
-            Kind::Recv | Kind::Send | Kind::Connect => {
+            Kind::Recv | Kind::Send | Kind::Connect | Kind::Shutdown => {
                 let is_current = self
                     .connections
                     .get(id.slot as usize)
@@ -59,6 +59,7 @@ impl<K: Kernel> Reactor<K> {
                 match token.kind() {
                     Kind::Recv => self.on_recv(id, completion),
                     Kind::Send => self.on_send(id, completion.result),
+                    Kind::Shutdown => self.on_shutdown(id),
                     _ => self.on_connect(id, completion.result),
                 }
             }
